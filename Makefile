@@ -1,0 +1,57 @@
+# Everything one does with SmartFin from a checkout. A bare `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format lock web clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## set up .venv with the locked dependencies; .venv/bin/smartfin works after it
+
+run: .venv/.installed ## set up, then serve on http://127.0.0.1:8000
+	@$(BIN)/smartfin serve
+
+test: .venv/.installed-dev ## set up, then pass every test
+	@$(BIN)/python -m pytest
+
+check: .venv/.installed-dev ## lint, types, SDL in step, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/smartfin schema --check
+	$(BIN)/python -m pytest
+
+format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/smartfin schema --write
+
+lock: $(BIN)/uv ## resolve the dependencies anew into the two lock files
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+web: ## build the pages in web/dist anew (needs Node)
+	npm --prefix web/graphiql ci --no-audit --no-fund
+	npm --prefix web/graphiql run build
+
+clean: ## remove what the set-up and the tools made; data stays
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Where Debian leaves ensurepip out, the pip of the system puts uv into the environment.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SmartFin needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv 2>/dev/null || $(PYTHON) -m venv --without-pip .venv
+	@if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION); \
+	 else $(PYTHON) -m pip -q --disable-pip-version-check --python $(BIN)/python install uv==$(UV_VERSION); fi
+
+.venv/.installed: requirements.lock pyproject.toml | $(BIN)/uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
