@@ -1,0 +1,127 @@
+"""Every setting: its variable, its unit, its default and one line of help. Read once, at start."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Mode(StrEnum):
+    """Which world is served. The two never share a row or a key."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    ALL = "all"
+    API = "api"
+
+
+def _database_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    return value
+
+
+def _redis_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:port/0, rediss://… or unix:///path")
+    return value
+
+
+class Settings(BaseSettings):
+    """What the environment, or a file `.env` in the working directory, says; a DSN never shows in a repr."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    mode: Mode = Field(
+        Mode.SANDBOX,
+        alias="SMARTFIN_MODE",
+        description="`sandbox` serves a make-believe exchange, every value marked synthetic; `live` serves real data.",
+    )
+    data_dir: Path = Field(
+        Path(".smartfin"),
+        alias="SMARTFIN_DATA_DIR",
+        description="Folder of the PostgreSQL and Valkey that SmartFin runs itself.",
+    )
+    database_url: Annotated[SecretStr | None, AfterValidator(_database_url)] = Field(
+        None,
+        alias="DATABASE_URL",
+        description="Your own PostgreSQL (16 or newer); unset: one is run in the data folder.",
+    )
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis_url)] = Field(
+        None,
+        alias="REDIS_URL",
+        description="Your own Redis (7 or newer) or Valkey; unset: one is run in the data folder.",
+    )
+    host: str = Field("127.0.0.1", alias="SMARTFIN_HOST", description="Address to listen on.")
+    port: int = Field(8000, alias="SMARTFIN_PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    role: Role = Field(
+        Role.ALL,
+        alias="SMARTFIN_ROLE",
+        description="`all` answers clients and collects ticks; `api` answers clients only.",
+    )
+    database_pool_size: int = Field(
+        10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."
+    )
+    quote_fresh_seconds: float = Field(
+        30,
+        alias="SMARTFIN_QUOTE_FRESH_SECONDS",
+        gt=0,
+        le=3600,
+        description="Seconds that a cached quote counts as fresh.",
+    )
+    quote_keep_seconds: int = Field(
+        86400,
+        alias="SMARTFIN_QUOTE_KEEP_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="Seconds that a cached quote is kept, to be served marked STALE if no source answers.",
+    )
+    sandbox_seed: int = Field(
+        1, alias="SMARTFIN_SANDBOX_SEED", ge=0, le=2**32 - 1, description="The same seed gives the same sandbox market."
+    )
+    sandbox_ticks_per_second: float = Field(
+        1,
+        alias="SMARTFIN_SANDBOX_TICKS_PER_SECOND",
+        ge=0.1,
+        le=1000,
+        description="Ticks per second of each sandbox symbol that somebody watches.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
+    )
+
+    @property
+    def database_dsn(self) -> str | None:
+        """DATABASE_URL, in the clear."""
+        return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
+    def redis_dsn(self) -> str | None:
+        """REDIS_URL, in the clear."""
+        return self.redis_url.get_secret_value() if self.redis_url else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; an override whose value is None counts as not given.
+
+    Raises ValueError with one line for each bad variable, naming it and never showing a secret.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        names = {name: str(field.alias) for name, field in Settings.model_fields.items()}
+        lines = []
+        for fault in error.errors(include_url=False, include_context=False):
+            variable = names.get(str(fault["loc"][0]), str(fault["loc"][0]))
+            shown = "" if variable.endswith("_URL") else f" (got {fault['input']!r})"
+            lines.append(f"{variable}: {fault['msg'].removeprefix('Value error, ')}{shown}")
+        raise ValueError("\n".join(lines)) from None
