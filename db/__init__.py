@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: tables, queries, migrations, cache, and the servers that SmartFin runs itself."""
