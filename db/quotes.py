@@ -1,0 +1,181 @@
+"""Quotes in Redis, where the latest is, and in PostgreSQL, where they are kept over time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from db.database import Database
+from db.partitions import Partitions
+from db.redis import Keys
+from errors import StoreUnavailable
+from market import Provenance, Quote, ServedFrom
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteEvent:
+    """One change of a symbol on the bus: later means a higher (epoch, seq).
+
+    The epoch rises with each collector that takes over; a quote that was pulled, not streamed, has (0, 0).
+    """
+
+    epoch: int
+    seq: int
+    quote: Quote
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What to compare."""
+        return self.epoch, self.seq
+
+
+def encode_event(event: QuoteEvent) -> bytes:
+    """The event as JSON."""
+    return orjson.dumps(event)
+
+
+def decode_event(payload: bytes | str) -> QuoteEvent:
+    """The event of `encode_event`."""
+    fields: dict[str, Any] = orjson.loads(payload)
+    quote: dict[str, Any] = fields["quote"]
+    provenance: dict[str, Any] = quote.pop("provenance")
+    return QuoteEvent(
+        fields["epoch"],
+        fields["seq"],
+        Quote(
+            **{**quote, "time": _instant(quote["time"])},
+            provenance=Provenance(
+                source=provenance["source"],
+                served_from=ServedFrom(provenance["served_from"]),
+                received_at=_instant(provenance["received_at"]),
+                delay_seconds=provenance["delay_seconds"],
+                quality=provenance["quality"],
+                flags=tuple(provenance["flags"]),
+                synthetic=provenance["synthetic"],
+            ),
+        ),
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+_AT_ONCE = 200
+"""Events in one round trip: so few that no round trip nears the time-out, and others get their turn between."""
+
+
+class QuoteCache:
+    """The latest quote of each symbol, shared by all processes."""
+
+    def __init__(self, redis: Redis, keys: Keys, keep_s: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._keep_s = keep_s
+
+    async def get(self, symbols: Sequence[str]) -> dict[str, QuoteEvent]:
+        """What is cached of the symbols, however old. Raises StoreUnavailable when Redis does not answer."""
+        try:
+            payloads = await self._redis.mget([self._keys.realtime(symbol) for symbol in symbols])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable("Redis does not answer; try again.") from error
+        return {
+            symbol: decode_event(payload)
+            for symbol, payload in zip(symbols, payloads, strict=True)
+            if payload is not None
+        }
+
+    async def put(self, quotes: Iterable[Quote]) -> None:
+        """Keep quotes that were pulled."""
+        await self.write([QuoteEvent(0, 0, quote) for quote in quotes], publish=False)
+
+    async def write(self, events: Sequence[QuoteEvent], *, publish: bool) -> None:
+        """Keep the events and, where they come from a stream, tell every hub.
+
+        A reader that subscribes first and reads then misses nothing: each event is kept before it is published.
+        """
+        for start in range(0, len(events), _AT_ONCE):
+            pipeline = self._redis.pipeline(transaction=False)
+            for event in events[start : start + _AT_ONCE]:
+                payload = encode_event(event)
+                pipeline.set(self._keys.realtime(event.quote.symbol), payload, ex=self._keep_s)
+                if publish:
+                    pipeline.publish(self._keys.quotes(event.quote.symbol), payload)
+            try:
+                await pipeline.execute()
+            except (RedisError, OSError, TimeoutError) as error:
+                raise StoreUnavailable("Redis does not answer; try again.") from error
+
+
+_INSERT = """
+    INSERT INTO market_data (
+        symbol, data_timestamp, price, open_price, high_price, low_price, previous_close, volume, turnover,
+        bid, ask, bid_size, ask_size, currency, source, quality, received_at, market)
+    SELECT $1::text, $2, $3::float8, $4::float8, $5::float8, $6::float8, $7::float8, $8::float8, $9::float8,
+           $10::float8, $11::float8, $12::float8, $13::float8, $14, $15, $16, $17,
+           COALESCE((SELECT market FROM assets WHERE symbol = $1::text), '')
+    ON CONFLICT DO NOTHING
+"""
+
+
+class QuoteStore:
+    """Quotes over time: what the latest was, when neither a source nor the cache can say."""
+
+    def __init__(self, database: Database, partitions: Partitions) -> None:
+        self._database = database
+        self._partitions = partitions
+
+    async def save(self, quotes: Sequence[Quote]) -> None:
+        """Keep the quotes; one that is held already stays as it is."""
+        await self._partitions.ensure("market_data", {quote.time for quote in quotes})
+        rows = [
+            (
+                quote.symbol,
+                quote.time,
+                *(quote.price, quote.open, quote.high, quote.low, quote.previous_close),
+                *(quote.volume, quote.turnover, quote.bid, quote.ask, quote.bid_size, quote.ask_size),
+                quote.currency,
+                quote.provenance.source,
+                quote.provenance.quality,
+                quote.provenance.received_at,
+            )
+            for quote in quotes
+        ]
+        async with self._database.connection() as connection:
+            await connection.executemany(_INSERT, rows)
+
+    async def latest(self, symbols: Sequence[str], *, synthetic: bool) -> dict[str, Quote]:
+        """The newest kept quote of each symbol, marked STALE."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT newest.* FROM unnest($1::text[]) AS wanted (symbol), LATERAL (
+                    SELECT symbol, data_timestamp AS time, price::float8, open_price::float8 AS open,
+                           high_price::float8 AS high, low_price::float8 AS low, previous_close::float8,
+                           volume::float8, turnover::float8, bid::float8, ask::float8, bid_size::float8,
+                           ask_size::float8, currency, source, quality, received_at
+                    FROM market_data WHERE symbol = wanted.symbol ORDER BY data_timestamp DESC LIMIT 1) AS newest
+                """,
+                list(symbols),
+            )
+        quotes = {}
+        for row in rows:
+            fields = dict(row)
+            provenance = Provenance(
+                source=fields.pop("source"),
+                served_from=ServedFrom.STALE,
+                received_at=fields.pop("received_at"),
+                quality=fields.pop("quality"),
+                synthetic=synthetic,
+            )
+            quotes[row["symbol"]] = Quote(**fields, provenance=provenance)
+        return quotes
+
+
+def served(quote: Quote, served_from: ServedFrom) -> Quote:
+    """The quote, saying where this answer took it from."""
+    return replace(quote, provenance=replace(quote.provenance, served_from=served_from))

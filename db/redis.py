@@ -1,0 +1,42 @@
+"""The one Redis client of a process, and the name of every key and channel."""
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+TIMEOUT_S = 1.0
+"""How long Redis may take: it is a cache and a bus, so slower than this is away."""
+
+
+def connect(url: str) -> Redis:
+    """A client with a bounded pool; nothing is sent before the first command."""
+    return Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=50,
+        client_name="smartfin",
+    )
+
+
+class Keys:
+    """Names of keys and channels; the prefix keeps the modes apart."""
+
+    def __init__(self, mode: str) -> None:
+        self.prefix = f"smartfin:{mode}:"
+        self.demand = f"{self.prefix}market:demand"
+        self.collector = f"{self.prefix}market:collector"
+        self.epoch = f"{self.prefix}market:epoch"
+
+    def realtime(self, symbol: str) -> str:
+        """Latest quote of a symbol."""
+        return f"{self.prefix}market:realtime:{symbol}"
+
+    def quotes(self, symbol: str) -> str:
+        """Channel of the symbol's changes."""
+        return f"{self.prefix}market:quotes:{symbol}"
+
+    def heartbeat(self, hub: str) -> str:
+        """Channel on which a hub hears itself, to know that the bus is alive."""
+        return f"{self.prefix}market:heartbeat:{hub}"
