@@ -1,0 +1,1 @@
+"""Upstream sources, and the router that is the one door to them."""
