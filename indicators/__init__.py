@@ -1,0 +1,1 @@
+"""Technical indicators: numbers in, numbers out."""

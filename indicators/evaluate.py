@@ -1,0 +1,32 @@
+"""The values of many indicators over one frame of bars."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import polars as pl
+
+from indicators.indicator import Call
+
+Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
+"""What one call gives: a series, or one for each of its outputs by name."""
+
+
+def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
+    """The values of each call, in order: Float64, as long as `bars`, null where undefined, never NaN or infinite.
+
+    `bars` has `open`, `high`, `low`, `close` without nulls, and `volume`, ascending by time. Equal calls are
+    computed once, all of them in one select.
+    """
+    columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
+    structs = [column for call, column in columns.items() if call.indicator.outputs_type]
+    raw = bars.select(call.expression.alias(column) for call, column in columns.items())
+    value = pl.all().cast(pl.Float64)
+    frame = raw.unnest(structs, separator=".").select(pl.when(value.is_finite()).then(value))
+
+    def values(call: Call) -> Values:
+        column = columns[call]
+        if call.indicator.outputs_type is None:
+            return frame[column]
+        return {name: frame[f"{column}.{name}"] for name in call.indicator.outputs}
+
+    return [values(call) for call in calls]

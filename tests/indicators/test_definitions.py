@@ -1,0 +1,268 @@
+"""Each indicator against a plain loop written from its definition, and against published examples."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pytest
+
+from indicators.catalog import CATALOG
+from indicators.evaluate import evaluate
+from market import PriceField
+from tests.indicators.bars import apple, from_closes
+
+Column = list[float | None]
+Arguments = dict[str, Any]
+
+
+def values(bars: pl.DataFrame, name: str, of: PriceField = PriceField.CLOSE, **arguments: float) -> dict[str, Column]:
+    """What the indicator gives, by output."""
+    indicator = CATALOG[name]
+    (result,) = evaluate(bars, [indicator.call(of=of, **arguments)])
+    series = {name: result} if isinstance(result, pl.Series) else result
+    return {output: column.to_list() for output, column in series.items()}
+
+
+def mean(window: Sequence[float]) -> float:
+    return math.fsum(window) / len(window)
+
+
+def exponential(prices: Sequence[float], period: int, alpha: float) -> Column:
+    """Begins with the mean of the first `period`; each further price counts alpha."""
+    if len(prices) < period:
+        return [None] * len(prices)
+    last = mean(prices[:period])
+    out: Column = [None] * (period - 1) + [last]
+    for price in prices[period:]:
+        last = alpha * price + (1 - alpha) * last
+        out.append(last)
+    return out
+
+
+def sma(prices: Sequence[float], period: int) -> dict[str, Column]:
+    return {"sma": [None if i + 1 < period else mean(prices[i + 1 - period : i + 1]) for i in range(len(prices))]}
+
+
+def ema(prices: Sequence[float], period: int) -> dict[str, Column]:
+    return {"ema": exponential(prices, period, 2 / (period + 1))}
+
+
+def rsi(prices: Sequence[float], period: int) -> dict[str, Column]:
+    changes = [after - before for before, after in pairwise(prices)]
+    rises = exponential([max(change, 0.0) for change in changes], period, 1 / period)
+    falls = exponential([max(-change, 0.0) for change in changes], period, 1 / period)
+    out: Column = [None]
+    for rise, fall in zip(rises, falls, strict=True):
+        out.append(None if rise is None or fall is None or rise + fall == 0 else 100 * rise / (rise + fall))
+    return {"rsi": out}
+
+
+def macd(prices: Sequence[float], fast_period: int, slow_period: int, signal_period: int) -> dict[str, Column]:
+    fast, slow = ema(prices, fast_period)["ema"], ema(prices, slow_period)["ema"]
+    line: Column = [None if f is None or s is None else f - s for f, s in zip(fast, slow, strict=True)]
+    known = [value for value in line if value is not None]
+    signal = [*[None] * (len(line) - len(known)), *ema(known, signal_period)["ema"]]
+    histogram: Column = [None if s is None or m is None else m - s for m, s in zip(line, signal, strict=True)]
+    return {"macd": line, "signal": signal, "histogram": histogram}
+
+
+def bollinger_bands(prices: Sequence[float], period: int, standard_deviations: float) -> dict[str, Column]:
+    middle = sma(prices, period)["sma"]
+    upper: Column = []
+    lower: Column = []
+    for i, centre in enumerate(middle):
+        if centre is None:
+            upper.append(None)
+            lower.append(None)
+            continue
+        window = prices[i + 1 - period : i + 1]
+        width = standard_deviations * math.sqrt(math.fsum((price - centre) ** 2 for price in window) / period)
+        upper.append(centre + width)
+        lower.append(centre - width)
+    return {"upper": upper, "middle": middle, "lower": lower}
+
+
+def assert_same(got: dict[str, Column], expected: dict[str, Column], absolute: float = 0.0) -> None:
+    assert got.keys() == expected.keys()
+    for output, column in expected.items():
+        assert len(got[output]) == len(column)
+        for bar, (value, reference) in enumerate(zip(got[output], column, strict=True)):
+            assert (value is None) == (reference is None), (output, bar, value, reference)
+            if value is not None and reference is not None:
+                assert math.isclose(value, reference, rel_tol=1e-9, abs_tol=absolute), (output, bar, value, reference)
+
+
+REFERENCES: list[tuple[str, Callable[..., dict[str, Column]], Arguments]] = [
+    *(("sma", sma, {"period": period}) for period in (1, 2, 20, 200, 1000)),
+    *(("ema", ema, {"period": period}) for period in (1, 2, 20, 200, 1000)),
+    *(("rsi", rsi, {"period": period}) for period in (2, 3, 14, 200, 1000)),
+    ("macd", macd, {"fast_period": 12, "slow_period": 26, "signal_period": 9}),
+    ("macd", macd, {"fast_period": 1, "slow_period": 2, "signal_period": 1}),
+    ("macd", macd, {"fast_period": 5, "slow_period": 35, "signal_period": 50}),
+    ("bollingerBands", bollinger_bands, {"period": 1, "standard_deviations": 2}),
+    ("bollingerBands", bollinger_bands, {"period": 2, "standard_deviations": 50}),
+    ("bollingerBands", bollinger_bands, {"period": 20, "standard_deviations": 2}),
+    ("bollingerBands", bollinger_bands, {"period": 500, "standard_deviations": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("name", "reference", "arguments"), REFERENCES)
+def test_apple_has_the_values_of_the_definition(
+    name: str, reference: Callable[..., dict[str, Column]], arguments: Arguments
+) -> None:
+    bars = apple()
+    # Near a crossing the difference of two averages is smaller than a billionth of them: 1e-12 of a 100-dollar price.
+    absolute = 1e-10 if name == "macd" else 0.0
+
+    assert_same(values(bars, name, **arguments), reference(bars["close"].to_list(), **arguments), absolute)
+
+
+def test_every_indicator_has_a_reference() -> None:
+    assert {name for name, _, _ in REFERENCES} == set(CATALOG)
+
+
+def price(of: PriceField, open_: float, high: float, low: float, close: float) -> float:
+    return {
+        PriceField.OPEN: open_,
+        PriceField.HIGH: high,
+        PriceField.LOW: low,
+        PriceField.CLOSE: close,
+        PriceField.HL2: (high + low) / 2,
+        PriceField.HLC3: (high + low + close) / 3,
+        PriceField.OHLC4: (open_ + high + low + close) / 4,
+    }[of]
+
+
+@pytest.mark.parametrize("of", PriceField)
+def test_it_is_computed_of_the_price_that_was_asked_for(of: PriceField) -> None:
+    bars = apple().head(200)
+    prices = [price(of, *row) for row in bars.select("open", "high", "low", "close").iter_rows()]
+
+    assert_same(values(bars, "sma", of, period=3), sma(prices, 3))
+
+
+# Daily closes and columns of the spreadsheets that go with StockCharts' ChartSchool pages.
+CHART_SCHOOL_AVERAGES = [
+    22.27, 22.19, 22.08, 22.17, 22.18, 22.13, 22.23, 22.43, 22.24, 22.29, 22.15, 22.39, 22.38, 22.61, 23.36,
+    24.05, 23.75, 23.83, 23.95, 23.63, 23.82, 23.87, 23.65, 23.19, 23.10, 23.33, 22.68, 23.10, 22.40, 22.17,
+]  # fmt: skip
+CHART_SCHOOL_RSI = [
+    44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931,
+    46.0328, 45.6140, 46.2820, 46.2820, 46.0028, 46.0328, 46.4116, 46.2222, 45.6439, 46.2122, 46.2521,
+    45.7137, 46.4515, 45.7835, 45.3548, 44.0288, 44.1783, 44.2181, 44.5672, 43.4205, 42.6628, 43.1314,
+]  # fmt: skip
+CHART_SCHOOL_BANDS = [
+    86.1557, 89.0867, 88.7829, 90.3228, 89.0671, 91.1453, 89.4397, 89.1750, 86.9302, 87.6752, 86.9596,
+    89.4299, 89.3221, 88.7241, 87.4497, 87.2634, 89.4985, 87.9006, 89.1260, 90.7043, 92.9001, 92.9784,
+    91.8021, 92.6647, 92.6843, 92.3021, 92.7725, 92.5373, 92.9490, 93.2039, 91.0669, 89.8318, 89.7435,
+    90.3994, 90.7387, 88.0177, 88.0867, 88.8439, 90.7781, 90.5416, 91.3894, 90.6500,
+]  # fmt: skip
+# investexcel.net, How to Calculate MACD in Excel.
+INVEST_EXCEL_MACD = [
+    459.99, 448.85, 446.06, 450.81, 442.80, 448.97, 444.57, 441.40, 430.47, 420.05, 431.14, 425.66, 430.58, 431.72,
+    437.87, 428.43, 428.35, 432.50, 443.66, 455.72, 454.49, 452.08, 452.73, 461.91, 463.58, 461.14, 452.08, 442.66,
+    428.91, 429.79, 431.99, 427.72, 423.20, 426.21, 426.98, 435.69, 434.33, 429.80, 419.85, 426.24,
+]  # fmt: skip
+
+
+def test_chart_schools_moving_averages() -> None:
+    bars = from_closes(CHART_SCHOOL_AVERAGES)
+
+    assert values(bars, "sma", period=10)["sma"][8:12] == [None, *map(pytest.approx, (22.221, 22.209, 22.229))]
+    assert values(bars, "ema", period=10)["ema"] == [None] * 9 + [
+        pytest.approx(published, abs=0.0051)
+        for published in (
+            22.22, 22.21, 22.24, 22.27, 22.33, 22.52, 22.80, 22.97, 23.13, 23.28, 23.34,
+            23.43, 23.51, 23.53, 23.47, 23.40, 23.39, 23.26, 23.23, 23.08, 22.92,
+        )
+    ]  # fmt: skip
+
+
+def test_chart_schools_rsi() -> None:
+    assert values(from_closes(CHART_SCHOOL_RSI), "rsi", period=14)["rsi"] == [None] * 14 + [
+        pytest.approx(published, abs=0.001)
+        for published in (
+            70.5328, 66.3186, 66.5498, 69.4063, 66.3552, 57.9749, 62.9296, 63.2571, 56.0593, 62.3771,
+            54.7076, 50.4228, 39.9898, 41.4605, 41.8689, 45.4632, 37.3040, 33.0795, 37.7730,
+        )
+    ]  # fmt: skip
+
+
+def test_chart_schools_bollinger_bands() -> None:
+    bands = values(from_closes(CHART_SCHOOL_BANDS), "bollingerBands", period=20, standard_deviations=2)
+
+    at = {bar: tuple(bands[output][bar] for output in ("upper", "middle", "lower")) for bar in (18, 19, 41)}
+    assert at == {
+        18: (None, None, None),
+        19: pytest.approx((91.291862, 88.707940, 86.124018), abs=1e-5),
+        41: pytest.approx((94.148503, 91.050180, 87.951857), abs=1e-5),
+    }
+
+
+def test_invest_excels_macd() -> None:
+    got = values(from_closes(INVEST_EXCEL_MACD), "macd", fast_period=12, slow_period=26, signal_period=9)
+
+    assert got["macd"][24:26] == [None, pytest.approx(8.275269503907623)]
+    assert got["macd"][31] == pytest.approx(0.10298149119910249)
+    assert got["signal"][32:34] == [None, pytest.approx(3.037525868733945)]
+    assert got["signal"][39] == pytest.approx(-1.338100412582993)
+
+
+@pytest.mark.parametrize(
+    ("closes", "expected"),
+    [
+        ([5, 6, 7, 8, 9], [None, None, None, 100, 100]),
+        ([9, 8, 7, 6, 5], [None, None, None, 0, 0]),
+        ([5, 6, 5, 6, 5], [None, None, None, 200 / 3, 400 / 9]),
+        ([5, 5, 5, 5, 5], [None, None, None, None, None]),
+        ([5, 5, 5, 5, 6], [None, None, None, None, 100]),
+    ],
+)
+def test_rsi_of_rising_falling_swinging_and_flat_prices(closes: list[float], expected: Column) -> None:
+    assert values(from_closes(closes), "rsi", period=3)["rsi"] == [
+        value if value is None else pytest.approx(value) for value in expected
+    ]
+
+
+def test_rsi_ends_where_the_last_move_is_forgotten() -> None:
+    closes = [5.0, 6.0, 5.5] + [5.5] * 100
+
+    got = values(from_closes(closes), "rsi", period=2)["rsi"]
+
+    # After the fall, halving 34 times leaves it 5.8e-11; the value is 2/3 of the movement until then.
+    assert got[2:36] == [pytest.approx(200 / 3)] * 34
+    assert got[36:] == [None] * 67
+    assert 0.5**33 > 1e-10 > 0.5**34
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-12, 1e-6, 1.0, 1e12, 1e140])
+def test_huge_and_tiny_prices_have_the_values_of_the_definition(scale: float) -> None:
+    closes = [price * scale for price in CHART_SCHOOL_BANDS]
+    bars = from_closes(closes)
+
+    assert_same(values(bars, "sma", period=5), sma(closes, 5))
+    assert_same(values(bars, "ema", period=5), ema(closes, 5))
+    assert_same(values(bars, "rsi", period=5), rsi(closes, 5))
+    arguments: Arguments = {"fast_period": 3, "slow_period": 8, "signal_period": 4}
+    assert_same(values(bars, "macd", **arguments), macd(closes, 3, 8, 4), 1e-13 * scale)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-12, 1e-6, 1.0, 1e12, 1e140])
+def test_bands_of_huge_and_tiny_prices_have_their_width(scale: float) -> None:
+    closes = [price * scale for price in CHART_SCHOOL_BANDS]
+
+    got = values(from_closes(closes), "bollingerBands", period=5, standard_deviations=2)
+
+    assert_same(got, bollinger_bands(closes, 5, 2))
+
+
+def test_a_price_that_has_left_the_window_leaves_nothing_behind() -> None:
+    closes = [1e15] * 30 + CHART_SCHOOL_BANDS
+    bars = from_closes(closes)
+
+    assert_same(values(bars, "sma", period=5), sma(closes, 5))
+    assert_same(
+        values(bars, "bollingerBands", period=5, standard_deviations=2), bollinger_bands(closes, 5, 2), absolute=1e-9
+    )
