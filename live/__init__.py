@@ -1,0 +1,1 @@
+"""Ticks on their way from sources to subscribers."""

@@ -1,0 +1,44 @@
+"""Writes the latest quotes to PostgreSQL, one row a symbol and period at most."""
+
+import asyncio
+import logging
+
+from db.quotes import QuoteStore
+from errors import StoreUnavailable
+from market import Quote
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 10.0
+
+
+class Recorder:
+    """Keeps the newest quote of each symbol until the next write, so memory is bounded by the symbols in use."""
+
+    def __init__(self, store: QuoteStore) -> None:
+        self._store = store
+        self._newest: dict[str, Quote] = {}
+
+    def offer(self, quote: Quote) -> None:
+        """Have the quote written with the next batch, unless a newer one of its symbol comes before."""
+        self._newest[quote.symbol] = quote
+
+    async def run(self) -> None:
+        """Write every PERIOD_S until cancelled; then write what is left."""
+        try:
+            while True:
+                await asyncio.sleep(PERIOD_S)
+                await self.flush()
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write now. What cannot be written waits for the next time, unless something newer has come."""
+        batch, self._newest = self._newest, {}
+        if not batch:
+            return
+        try:
+            await self._store.save(list(batch.values()))
+        except StoreUnavailable as error:
+            logger.warning("%d quotes were not recorded yet: %s", len(batch), error)
+            self._newest = batch | self._newest

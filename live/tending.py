@@ -1,0 +1,34 @@
+"""Background tasks, each with an owner that notices its death."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+logger = logging.getLogger(__name__)
+
+RESTART_S = 1.0
+
+
+@asynccontextmanager
+async def tended(*runs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Each of `runs` runs, and is started again should it ever end, until this is closed; then it is cancelled."""
+    tasks = [asyncio.create_task(_tend(run)) for run in runs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tend(run: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    while not task.cancelling():  # a fault while it is being cancelled must not start it again
+        try:
+            await run()
+            logger.error("%s ended, which it never should; it is started again", run.__qualname__)
+        except Exception:
+            logger.exception("%s died", run.__qualname__)
+        await asyncio.sleep(RESTART_S)
