@@ -1,0 +1,107 @@
+"""Assets: one by symbol, or pages of a search."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from strawberry.types import Info
+
+from errors import InvalidCursor, InvalidLimit
+from market import Asset, AssetType, Quote, Symbol
+from resolvers.symbols import checked_symbol
+from resolvers.world import Context
+
+MAX_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An asset in a page, with the cursor that continues after it."""
+
+    cursor: str
+    node: Asset
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """Where a page stands in the whole."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A page of assets, as Relay defines it."""
+
+    edges: Sequence[Edge]
+    page_info: PageInfo
+    total_count: int
+
+
+async def asset(info: Info[Context, None], symbol: Symbol) -> Asset:
+    """What is known of a symbol: from the store, else from a source, and then kept."""
+    return await known_asset(info.context, checked_symbol(symbol))
+
+
+async def quote_asset(root: Quote, info: Info[Context, None]) -> Asset:
+    """The asset of a quote."""
+    return await known_asset(info.context, root.symbol)
+
+
+async def known_asset(context: Context, symbol: str) -> Asset:
+    """The asset. Raises SymbolNotFound, or SourceUnavailable where no source could tell."""
+    world = context.world
+    if found := (await world.assets.get([symbol])).get(symbol):
+        return found
+    fetched = await world.router.asset(symbol)
+    await world.assets.save([fetched])
+    return fetched
+
+
+async def assets(
+    info: Info[Context, None],
+    search: str | None = None,
+    type: AssetType | None = None,  # noqa: A002 - the name in the contract
+    market: str | None = None,
+    first: int = 20,
+    after: str | None = None,
+) -> Connection:
+    """A page of the assets that match, ordered by symbol."""
+    if not 1 <= first <= MAX_PAGE:
+        raise InvalidLimit(f"first: {first} is outside 1 to {MAX_PAGE}.", minimum=1, maximum=MAX_PAGE)
+    page = await info.context.world.assets.search(
+        wanted=(search or "").strip() or None,
+        asset_type=type,
+        market=market,
+        first=first,
+        after=_symbol_after(after) if after else None,
+    )
+    edges = [Edge(_cursor(found.symbol), found) for found in page.assets]
+    return Connection(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+        total_count=page.total,
+    )
+
+
+def _cursor(symbol: str) -> str:
+    return base64.urlsafe_b64encode(f"after:{symbol}".encode()).decode()
+
+
+def _symbol_after(cursor: str) -> str:
+    try:
+        kind, _, symbol = base64.urlsafe_b64decode(cursor.encode()).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        kind = symbol = ""
+    if kind != "after" or not symbol:
+        raise InvalidCursor(f'after: "{cursor[:60]}" is no cursor of this server; take endCursor of a page.')
+    return symbol

@@ -1,0 +1,66 @@
+"""Indicators over a history: warm-up bars in front, all of a selection in one go, and the warm-up cut off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info
+
+from errors import SourceError, SymbolNotFound, UnsupportedInterval
+from indicators.catalog import CATALOG
+from indicators.evaluate import Values, evaluate
+from indicators.indicator import Call, Indicator
+from resolvers.adjustment import adjusted
+from resolvers.history import History, newest_bars
+from resolvers.world import Context, World
+
+
+class IndicatorScope:
+    """The indicators that one selection asks of one history."""
+
+    def __init__(self, world: World, history: History) -> None:
+        self._world = world
+        self._history = history
+        self._loader: DataLoader[Call, Any] = DataLoader(self._evaluate)
+
+    async def values(self, call: Call) -> Values:
+        """One value per bar of the history, null where it is not defined."""
+        values: Values = await self._loader.load(call)
+        return values
+
+    async def _evaluate(self, calls: list[Call]) -> Sequence[Values]:
+        bars = self._history.frame
+        settle = max(call.settle for call in calls)
+        before = await self._before(settle) if settle else bars.clear()
+        evaluated = evaluate(pl.concat([before, bars]), calls)
+        return [_cut(values, before.height) for values in evaluated]
+
+    async def _before(self, count: int) -> pl.DataFrame:
+        """The bars in front of the history, adjusted as it is; fewer where the series begins, or nobody has more."""
+        history = self._history
+        first = history.frame["time"][0]
+        try:
+            raw = await newest_bars(self._world, history.symbol, history.interval, count, first)
+        except (SourceError, SymbolNotFound, UnsupportedInterval):
+            return history.frame.clear()
+        if raw.frame.is_empty():
+            return raw.frame
+        actions = await self._world.bars.actions(history.symbol, raw.frame["time"][0])
+        return adjusted(raw.frame, actions, history.adjustment)
+
+
+def indicators(root: History, info: Info[Context, None]) -> IndicatorScope:
+    """The indicators of a history."""
+    return IndicatorScope(info.context.world, root)
+
+
+def indicator_catalog() -> Sequence[Indicator]:
+    """Every indicator, by name."""
+    return list(CATALOG.values())
+
+
+def _cut(values: Values, count: int) -> Values:
+    if isinstance(values, pl.Series):
+        return values.slice(count)
+    return {name: series.slice(count) for name, series in values.items()}

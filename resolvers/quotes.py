@@ -1,0 +1,103 @@
+"""Quotes: from the cache while they are fresh, else from a source, else stale and marked so."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from strawberry.types import Info
+
+from db.quotes import served
+from errors import InvalidSymbol, SmartFinError, SourceUnavailable, StoreUnavailable
+from market import Asset, Quote, ServedFrom, Symbol
+from resolvers.symbols import check_count, checked_symbol
+from resolvers.world import Context, World
+
+logger = logging.getLogger(__name__)
+
+
+async def quote(info: Info[Context, None], symbol: Symbol) -> Quote:
+    """The current quote of one symbol."""
+    return _or_raise((await current_quotes(info.context.world, [symbol]))[0])
+
+
+async def quotes(info: Info[Context, None], symbols: list[Symbol]) -> Sequence[Quote | SmartFinError]:
+    """The current quotes in the order asked; graphql-core turns an error in the list into a null with its path."""
+    return await current_quotes(info.context.world, symbols)
+
+
+async def asset_quote(root: Asset, info: Info[Context, None]) -> Quote:
+    """The current quote of an asset."""
+    return _or_raise((await current_quotes(info.context.world, [root.symbol]))[0])
+
+
+async def current_quotes(world: World, texts: Sequence[str]) -> list[Quote | SmartFinError]:
+    """For each symbol as written: its quote, or why there is none. Raises TooManySymbols."""
+    check_count(texts)
+    answers: dict[str, Quote | SmartFinError] = {}
+    symbols: dict[str, str] = {}
+    for text in texts:
+        try:
+            symbols[text] = checked_symbol(text)
+        except InvalidSymbol as error:
+            answers[text] = error
+    found = await _quotes(world, list(dict.fromkeys(symbols.values())))
+    return [answers[text] if text in answers else found[symbols[text]] for text in texts]
+
+
+async def _quotes(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
+    if not symbols:
+        return {}
+    try:
+        cached = {symbol: event.quote for symbol, event in (await world.quote_cache.get(symbols)).items()}
+    except StoreUnavailable as error:
+        logger.warning("quotes are asked of the sources: %s", error)
+        cached = {}
+    found: dict[str, Quote | SmartFinError] = {
+        symbol: served(quote, ServedFrom.CACHE)
+        for symbol, quote in cached.items()
+        if quote.provenance.age_seconds <= world.quote_fresh_s
+    }
+    wanted = [symbol for symbol in symbols if symbol not in found]
+    if wanted:
+        fetched = await world.router.quotes(wanted)
+        await _keep(world, [quote for quote in fetched.values() if isinstance(quote, Quote)])
+        found |= await _with_stale(world, fetched, cached)
+    return found
+
+
+async def _keep(world: World, quotes: Sequence[Quote]) -> None:
+    if not quotes:
+        return
+    for fresh in quotes:
+        world.recorder.offer(fresh)
+    try:
+        await world.quote_cache.put(quotes)
+    except StoreUnavailable as error:
+        logger.warning("quotes were not cached: %s", error)
+
+
+async def _with_stale(
+    world: World, fetched: dict[str, Quote | SmartFinError], cached: dict[str, Quote]
+) -> dict[str, Quote | SmartFinError]:
+    """What was fetched; where no source could answer, the last that is known."""
+    failed = {symbol: error for symbol, error in fetched.items() if isinstance(error, SourceUnavailable)}
+    if not failed:
+        return fetched
+    stale = {symbol: served(cached[symbol], ServedFrom.STALE) for symbol in failed if symbol in cached}
+    lost = [symbol for symbol in failed if symbol not in stale]
+    if lost:
+        try:
+            stale |= await world.quote_store.latest(lost, synthetic=world.synthetic)
+        except StoreUnavailable as error:
+            logger.warning("stale quotes were not looked up: %s", error)
+    return fetched | {symbol: _after_failure(quote, failed[symbol]) for symbol, quote in stale.items()}
+
+
+def _after_failure(quote: Quote, error: SourceUnavailable) -> Quote:
+    return replace(quote, provenance=replace(quote.provenance, skipped=error.skipped))
+
+
+def _or_raise(answer: Quote | SmartFinError) -> Quote:
+    if isinstance(answer, SmartFinError):
+        raise answer
+    return answer

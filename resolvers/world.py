@@ -1,0 +1,34 @@
+"""What a resolver may reach: the stores, the cache, the router and the hub of one mode."""
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from db.assets import AssetStore
+from db.bars import BarStore
+from db.quotes import QuoteCache, QuoteStore
+from live.hub import Hub
+from live.recorder import Recorder
+from sources.router import Router
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one mode answers from; opened and closed by the lifespan."""
+
+    synthetic: bool
+    quote_fresh_s: float
+    router: Router
+    assets: AssetStore
+    bars: BarStore
+    quote_cache: QuoteCache
+    quote_store: QuoteStore
+    recorder: Recorder
+    hub: Hub
+
+
+@dataclass(slots=True)
+class Context:
+    """What goes along with one request."""
+
+    world: World
+    request_id: str = field(default_factory=lambda: uuid4().hex)

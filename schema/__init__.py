@@ -1,0 +1,1 @@
+"""What may be asked: Strawberry types, one line a field."""

@@ -1,0 +1,62 @@
+"""What is traded."""
+
+from datetime import date
+
+import strawberry
+
+from market import AssetType, Symbol
+from resolvers.history import asset_history
+from resolvers.quotes import asset_quote
+from schema.history import History
+from schema.quote import Quote
+from schema.scalars import described, resolved_by
+
+
+@strawberry.type(description="What is known of one symbol, whatever its price.")
+class Asset:
+    """As `market.Asset`."""
+
+    symbol: Symbol
+    name: str
+    type: AssetType
+    exchange: str | None = described("The venue's own name.")
+    currency: str = described("What it is priced in.")
+    timezone: str | None = described("IANA zone of the venue.")
+    company_name: str | None
+    sector: str | None
+    industry: str | None
+    market_cap: float | None = described("Value of all shares or coins, in `currency`.")
+    tick_size: float | None = described("The least step of its price.")
+    lot_size: int | None = described("The least number of units that trades.")
+    is_active: bool = described("False once it is delisted.")
+    is_tradable: bool = described("False for what can only be watched, such as an index.")
+    delisting_date: date | None
+    quote: Quote | None = resolved_by(asset_quote, "Its current quote.")
+    history: History | None = resolved_by(asset_history, "Its bars, as `Query.history` has them.")
+
+
+@strawberry.type(description="A page's entry.")
+class AssetEdge:
+    """As `resolvers.assets.Edge`."""
+
+    cursor: str = described("Give it as `after` to continue behind this entry.")
+    node: Asset
+
+
+@strawberry.type(description="Where a page stands in the whole.")
+class PageInfo:
+    """As `resolvers.assets.PageInfo`."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@strawberry.type(description="A page of assets, ordered by symbol.")
+class AssetConnection:
+    """As `resolvers.assets.Connection`."""
+
+    edges: list[AssetEdge]
+    page_info: PageInfo
+    total_count: int = described("How many match in all.")

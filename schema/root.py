@@ -1,0 +1,46 @@
+"""The roots: everything that may be asked and watched."""
+
+import strawberry
+
+from resolvers.assets import asset, assets
+from resolvers.history import history
+from resolvers.indicators import indicator_catalog
+from resolvers.live import live_quotes
+from resolvers.quotes import quote, quotes
+from schema.asset import Asset, AssetConnection
+from schema.history import History
+from schema.indicators import IndicatorInfo
+from schema.quote import Quote
+from schema.scalars import resolved_by, watched_by
+
+
+@strawberry.type
+class Query:
+    """What may be asked."""
+
+    quote: Quote | None = resolved_by(quote, "The current quote of a symbol.")
+    quotes: list[Quote | None] = resolved_by(quotes, "Up to 100 symbols; the answer is in the order asked.")
+    history: History | None = resolved_by(
+        history,
+        "The bars of [from, to), or the newest `last` of them (default 100, at most 5000). Where a window holds"
+        " more than 5000 bars, the newest 5000 are given and `hasOlder` is true.",
+    )
+    asset: Asset | None = resolved_by(asset, "What is known of a symbol.")
+    assets: AssetConnection = resolved_by(
+        assets, "The assets whose symbol, or a word of whose name, begins with `search`; at most 100 a page."
+    )
+    indicator_catalog: list[IndicatorInfo] = resolved_by(
+        indicator_catalog, "Every indicator: name, title, group, parameters, outputs, bars of warm-up."
+    )
+
+
+@strawberry.type
+class Subscription:
+    """What may be watched."""
+
+    quotes: Quote = watched_by(
+        live_quotes,
+        "The current quote of each symbol at once, then every change. A slow reader gets the latest of each symbol,"
+        " never a backlog; `maxPerSecond` caps the messages of each symbol. A symbol that nobody knows gives one"
+        " error, and the others go on.",
+    )

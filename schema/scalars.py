@@ -1,0 +1,97 @@
+"""The scalars and the enums of the contract, and how a field names its resolver."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+from errors import InvalidSymbol, InvalidWindow
+from market import Adjustment, AssetType, Interval, PriceField, ServedFrom, Symbol
+
+Timestamp = NewType("Timestamp", int)
+
+
+def resolved_by(resolver: Callable[..., Any], description: str) -> Any:
+    """A field that `resolver` answers; the field's own annotation gives its GraphQL type."""
+    return strawberry.field(resolver=resolver, description=description)
+
+
+def described(description: str) -> Any:
+    """A field that the object has under its own name."""
+    return strawberry.field(description=description)
+
+
+def watched_by(resolver: Callable[..., Any], description: str) -> Any:
+    """A field of the subscription root, whose events `resolver` yields."""
+    return strawberry.subscription(resolver=resolver, description=description)
+
+
+def _parse_symbol(value: object) -> str:
+    # Its spelling is checked where it is resolved: one malformed symbol must not blank the others.
+    if not isinstance(value, str):
+        raise GraphQLError(
+            "A Symbol is a string such as AAPL, BRK.B or BTC-USD.", extensions={"code": InvalidSymbol.code}
+        )
+    return value
+
+
+def _parse_instant(value: object) -> datetime:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    if at is not None and at.tzinfo is None and isinstance(value, str) and len(value) == len("2000-03-01"):
+        at = at.replace(tzinfo=UTC)
+    if at is None or at.tzinfo is None:
+        raise GraphQLError(
+            f"{value!r} is no instant; write 2000-03-01T14:30:00Z, or 2000-03-01 for its midnight in UTC.",
+            extensions={"code": InvalidWindow.code},
+        )
+    return at.astimezone(UTC)
+
+
+def _instant_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Symbol: strawberry.scalar(
+        name="Symbol",
+        description="A ticker: AAPL, BRK.B, 0700.HK, BTC-USD, EURUSD=X, ^GSPC. Upper-cased; 1-20 of A-Z 0-9 . _ - = ^",
+        serialize=str,
+        parse_value=_parse_symbol,
+    ),
+    Timestamp: strawberry.scalar(
+        name="Timestamp",
+        description="Seconds since 1970-01-01T00:00Z, what chart libraries take as time.",
+        serialize=int,
+        parse_value=int,
+    ),
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="An instant in UTC, RFC 3339 with Z. As an argument any offset does; a date means its midnight.",
+        serialize=_instant_text,
+        parse_value=_parse_instant,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A calendar date: 2000-03-01.",
+        serialize=date.isoformat,
+        parse_value=date.fromisoformat,
+    ),
+}
+
+# Strawberry marks the classes of `market.py` in place, so that annotations name them as they are.
+strawberry.enum(Interval, description="The length of a bar: 1 to 30 minutes, 1 and 4 hours, a day, a week, a month.")
+strawberry.enum(
+    Adjustment, description="How history is corrected at read: not at all, for splits, or for splits and dividends."
+)
+strawberry.enum(AssetType, description="What kind of thing is traded.")
+strawberry.enum(PriceField, description="The price of a bar that an indicator is computed of.")
+strawberry.enum(
+    ServedFrom,
+    description="Where an answer was taken from; STALE: older than it should be, and nothing newer could be had.",
+)
