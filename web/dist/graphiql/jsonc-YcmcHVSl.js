@@ -1,0 +1,1 @@
+import{n as e,t}from"./main-B2Ij0-ob.js";var n={parse:e=>({text:e}),astFormat:`jsonc`,locStart:()=>0,locEnd:({text:e})=>e.length},r={print:({node:{text:n}})=>t(n,e(n,void 0,{tabSize:2,insertSpaces:!0}))},i={jsonc:n},a={jsonc:r};export{i as parsers,a as printers};
