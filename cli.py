@@ -1,0 +1,159 @@
+"""The `smartfin` command."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from errors import SmartFinError, StartError
+
+if TYPE_CHECKING:
+    from db.importer import ImportedBars, ImportedSplits
+    from settings import Settings
+
+ROOT = Path(__file__).parent
+INTERVALS = ("M1", "M5", "M15", "M30", "H1", "H4", "D1", "W1", "MN1")
+SHOWN_SYMBOLS = 10
+
+
+def main() -> None:
+    """Run the command; what goes wrong is one line on stderr and exit code 1."""
+    try:
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except SmartFinError as error:
+        click.echo(f"smartfin: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group()
+def commands() -> None:
+    """Market data behind one GraphQL endpoint."""
+
+
+def _settings(**options: Any) -> "Settings":
+    """The settings, with the options of the command line in the environment so that child processes see them too."""
+    from settings import Settings, load_settings
+
+    for name, value in options.items():
+        if value is not None:
+            os.environ[str(Settings.model_fields[name].alias)] = str(value)
+    try:
+        return load_settings()
+    except ValueError as error:
+        raise StartError(str(error)) from None
+
+
+@commands.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="The make-believe exchange, or real data.")
+@click.option("--role", type=click.Choice(["all", "api"]), help="Answer and collect, or answer only.")
+def serve(workers: int, **options: Any) -> None:
+    """Serve GraphQL over HTTP and WebSocket."""
+    settings = _settings(**options)
+    listening = _listen(settings.host, settings.port)
+    from gateway import server
+
+    server.serve(settings, listening, workers)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise StartError(f"Cannot listen on {host}:{port}: {error}; choose another with --host and --port.") from None
+
+
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose tables.")
+def migrate(**options: Any) -> None:
+    """Bring the tables up to date; safe while others do the same."""
+    settings = _settings(**options)
+
+    async def run() -> None:
+        from app import open_database
+        from db.migrate import migrate
+
+        async with open_database(settings, settings.mode) as database:
+            await migrate(database)
+
+    asyncio.run(run())
+    click.echo(f"The tables of {settings.mode} are up to date.")
+
+
+@commands.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--symbol", help="The symbol of every row, where the file does not name it.")
+@click.option("--interval", type=click.Choice(INTERVALS), default="D1", show_default=True, help="Length of the bars.")
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV of splits: symbol, date, numerator, denominator.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, **options: Any) -> None:
+    """Take in RAW bars from a CSV or Parquet FILE; they are served in live mode."""
+    settings = _settings(**options)
+    from app import open_database
+    from db.importer import ImportedBars, ImportedSplits, import_bars, import_splits
+    from db.migrate import migrate
+    from db.partitions import Partitions
+    from market import Interval
+    from settings import Mode
+
+    async def run() -> tuple[ImportedBars, ImportedSplits | None]:
+        async with open_database(settings, Mode.LIVE) as database:
+            await migrate(database)
+            with click.progressbar(length=1, label=f"Importing {file.name}", file=sys.stderr) as bar:
+
+                def report(done: int, total: int | None) -> None:
+                    bar.length = total or done
+                    bar.update(done - bar.pos)
+
+                bars = await import_bars(
+                    database, Partitions(database), file, interval=Interval(interval), symbol=symbol, report=report
+                )
+            return bars, await import_splits(database, splits, symbol=symbol) if splits else None
+
+    bars, taken = asyncio.run(run())
+    _tell(file, "bars", bars)
+    if bars.first and bars.last:
+        named = ", ".join(bars.symbols[:SHOWN_SYMBOLS]) + (", …" if len(bars.symbols) > SHOWN_SYMBOLS else "")
+        click.echo(f"  {named}: {bars.first:%Y-%m-%d} to {bars.last:%Y-%m-%d}")
+    if taken and splits:
+        _tell(splits, "splits", taken)
+
+
+def _tell(file: Path, what: str, result: "ImportedBars | ImportedSplits") -> None:
+    for rejected in result.rejected:
+        click.echo(f"{file}:{rejected.line}: {rejected.reason}", err=True)
+    click.echo(
+        f"{file.name}: {result.rows} {what}, {result.changed} changed, {result.unchanged} unchanged,"
+        f" {len(result.rejected)} rejected."
+    )
+
+
+@commands.command()
+@click.option("--check", is_flag=True, help="Fail if schema.graphql is not what the code gives.")
+@click.option("--write", is_flag=True, help="Write schema.graphql.")
+def schema(*, check: bool, write: bool) -> None:
+    """Print the GraphQL schema."""
+    from schema.build import build_schema
+
+    sdl = build_schema().as_str() + "\n"
+    committed = ROOT / "schema.graphql"
+    if write:
+        committed.write_text(sdl, encoding="utf-8")
+    elif not check:
+        click.echo(sdl, nl=False)
+    elif not committed.exists() or committed.read_text(encoding="utf-8") != sdl:
+        raise StartError("schema.graphql is not what the code gives; run: smartfin schema --write")

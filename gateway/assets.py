@@ -1,0 +1,31 @@
+"""The files of the pages, served from this server and cached for good where their name has a hash."""
+
+import mimetypes
+import re
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from gateway.http import SECURITY_HEADERS
+
+# Python 3.11 knows neither where the system has no /etc/mime.types.
+mimetypes.add_type("font/woff2", ".woff2")
+mimetypes.add_type("font/ttf", ".ttf")
+
+_HASHED = re.compile(r"-[A-Za-z0-9_-]{8}\.\w+$")
+
+
+class BuiltFiles(StaticFiles):
+    """A folder that the build made. A worker takes its policy from its own response, so every file has one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(directory=folder)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, with how long it may be kept."""
+        response = await super().get_response(path, scope)
+        kept = "public, max-age=31536000, immutable" if _HASHED.search(path) else "no-cache"
+        response.headers.update({**SECURITY_HEADERS, "Cache-Control": kept})
+        return response

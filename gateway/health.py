@@ -1,0 +1,33 @@
+"""Whether the process lives, and whether it can answer."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+READY_S = 0.2
+
+
+async def livez(request: Request) -> Response:
+    """200 while the process answers at all; touches nothing else."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """200 once PostgreSQL and Redis answer within 0.2 s, else 503; says which does not."""
+    state = request.state
+    checks = {"postgresql": state.database.ping(), "redis": state.redis.ping()}
+    answers = await asyncio.gather(*map(_answers, checks.values()))
+    parts = dict(zip(checks, answers, strict=True)) | {"prepared": state.prepared.is_set()}
+    ready = all(parts.values())
+    return JSONResponse({"ready": ready, **parts}, status_code=200 if ready else 503)
+
+
+async def _answers(check: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(READY_S):
+            await check
+    except Exception:  # noqa: BLE001 - whatever it is, it does not answer
+        return False
+    return True

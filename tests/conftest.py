@@ -1,0 +1,99 @@
+"""Fixtures that all tests share: real servers, and real SmartFin processes in front of them."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from db.database import Database
+from db.migrate import migrate
+from db.partitions import Partitions
+from tests.servers import database_url, redis_url, servers
+
+__all__ = ["database_url", "redis_url", "servers"]
+
+ROOT = Path(__file__).parent.parent
+SMARTFIN = Path(sys.executable).with_name("smartfin")
+
+
+@dataclass
+class Running:
+    """A SmartFin process that answers."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def graphql(self) -> str:
+        return f"{self.url}/graphql"
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer to a document."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.graphql, json={"query": query, "variables": variables}) as response,
+        ):
+            answer: dict[str, Any] = await response.json()
+        return answer
+
+    async def data(self, query: str, **variables: Any) -> Any:
+        """The data of an answer that must have no errors."""
+        answer = await self.ask(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+
+@contextmanager
+def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
+    """`smartfin serve` on a free port, ended by SIGTERM."""
+    process = subprocess.Popen(
+        [SMARTFIN, "serve", "--port", "0", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        found = None
+        for line in process.stdout:
+            if found := re.search(r"GraphQL +(http://\S+)/graphql", line):
+                break
+        assert found, "it ended before it answered"
+        yield Running(found[1], process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def sandbox(database_url: str, redis_url: str) -> Iterator[Running]:
+    """A server of the sandbox with ten ticks a second."""
+    with smartfin(DATABASE_URL=database_url, REDIS_URL=redis_url, SMARTFIN_SANDBOX_TICKS_PER_SECOND="10") as running:
+        yield running
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A schema of its own with all tables, dropped at the end."""
+    database = Database(database_url, f"t_{secrets.token_hex(6)}")
+    await migrate(database)
+    yield database
+    async with database.connection(60) as connection:
+        await connection.execute(f'DROP SCHEMA "{database.schema}" CASCADE')
+    await database.aclose()
+
+
+@pytest.fixture
+def partitions(database: Database) -> Partitions:
+    return Partitions(database)

@@ -1,0 +1,87 @@
+"""The rules of the house that code can hold."""
+
+import ast
+import re
+from pathlib import Path
+
+import errors
+import settings
+from tests.conftest import ROOT
+
+# Who may import whom. `schema` asks `resolvers`; they reach the stores, the sources, the indicators and the hub;
+# ticks go the other way, so `live` reads from `sources` and writes through `db`. `market`, `errors` and `settings`
+# import nothing of ours, and may be imported by all.
+ALLOWED = {
+    "gateway": {"resolvers"},
+    "schema": {"resolvers", "indicators"},
+    "resolvers": {"db", "sources", "indicators", "live"},
+    "live": {"db", "sources"},
+    "db": set(),
+    "sources": set(),
+    "indicators": set(),
+    "market": set(),
+    "errors": set(),
+    "settings": set(),
+}
+ROOT_MODULES = {"market", "errors", "settings"}
+OURS = set(ALLOWED) | {"app", "cli"}
+
+
+def modules(room: str) -> list[Path]:
+    return [ROOT / f"{room}.py"] if room in ROOT_MODULES else sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found & OURS
+
+
+def test_a_room_imports_only_what_the_plan_allows() -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(bad)
+        for room, allowed in ALLOWED.items()
+        for path in modules(room)
+        if (bad := imports(path) - allowed - {room} - (ROOT_MODULES if room not in ROOT_MODULES else set()))
+    }
+    assert wrong == {}
+
+
+def test_only_one_file_knows_of_embedded_servers() -> None:
+    knowing = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("*/**/*.py")
+        if path.parts[len(ROOT.parts)] in ALLOWED and "embedded" in path.read_text(encoding="utf-8")
+    }
+    assert knowing <= {"db/embedded.py", "db/keeper.py"}
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for field in settings.Settings.model_fields.values():
+        assert f"| `{field.alias}` |" in readme
+        assert field.description
+        assert field.description in readme
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from cli import commands
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in commands.commands:
+        assert f"smartfin {name}" in readme
+
+
+def test_every_error_code_is_in_the_tree_and_once() -> None:
+    def leaves(kind: type[errors.SmartFinError]) -> list[type[errors.SmartFinError]]:
+        below = kind.__subclasses__()
+        return [leaf for sub in below for leaf in leaves(sub)] if below else [kind]
+
+    codes = [kind.code for kind in leaves(errors.SmartFinError)]
+    assert len(codes) == len(set(codes))
+    drawn = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", errors.__doc__ or ""))
+    assert set(codes) == drawn
