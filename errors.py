@@ -13,7 +13,14 @@
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
     │   └── NoData                NO_DATA
     ├── SourceError             what upstream did
-    │   └── SourceUnavailable     SOURCE_UNAVAILABLE
+    │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
+    │   ├── SourceTimeout         SOURCE_TIMEOUT
+    │   ├── SourceFault           SOURCE_FAULT        a fault of its own: 5xx, «try again later»
+    │   ├── SourceLimited         SOURCE_LIMITED      asked too often, or the quota is spent
+    │   ├── SourceRefused         SOURCE_REFUSED      wrong key, not in the plan, barred here
+    │   ├── SourceBadAnswer       SOURCE_BAD_ANSWER   not what it should be: HTML, cut off, another shape
+    │   ├── SourceCannot          SOURCE_CANNOT       it does not have this: window, interval, kind of asset
+    │   └── SourceUnavailable     SOURCE_UNAVAILABLE  every source failed
     ├── StoreUnavailable        STORE_UNAVAILABLE   PostgreSQL or Redis does not answer
     ├── InternalError           INTERNAL_ERROR      anything unexpected, masked
     └── StartError              START_FAILED        the process cannot start or a command cannot run
@@ -105,9 +112,53 @@ class NoData(RequestError):
 
 
 class SourceError(SmartFinError):
-    """What upstream did."""
+    """What upstream did. Its message reaches callers, so it never holds a key or a URL with one."""
 
-    code = "SOURCE_ERROR"
+
+class SourceUnreachable(SourceError):
+    """No connection, or it broke; asking again is safe."""
+
+    code = "SOURCE_UNREACHABLE"
+
+
+class SourceTimeout(SourceError):
+    """No answer in time."""
+
+    code = "SOURCE_TIMEOUT"
+
+
+class SourceFault(SourceError):
+    """A fault of its own; asking again later is safe."""
+
+    code = "SOURCE_FAULT"
+
+
+class SourceLimited(SourceError):
+    """It was asked too often, or a quota is spent; `retry_after_s` is None where nobody says how long."""
+
+    code = "SOURCE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SourceRefused(SourceError):
+    """It will not answer us: wrong key, not in the plan, barred here. Asking again is useless."""
+
+    code = "SOURCE_REFUSED"
+
+
+class SourceBadAnswer(SourceError):
+    """The answer is not what it should be; the log has it."""
+
+    code = "SOURCE_BAD_ANSWER"
+
+
+class SourceCannot(SourceError):
+    """It is well, but does not have what was asked for."""
+
+    code = "SOURCE_CANNOT"
 
 
 class SourceUnavailable(SourceError):

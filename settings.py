@@ -95,6 +95,36 @@ class Settings(BaseSettings):
         le=1000,
         description="Ticks per second of each sandbox symbol that somebody watches.",
     )
+    alphavantage_api_key: SecretStr | None = Field(
+        None, alias="ALPHAVANTAGE_API_KEY", description="Turns the source Alpha Vantage on."
+    )
+    polygon_api_key: SecretStr | None = Field(
+        None, alias="POLYGON_API_KEY", description="Turns the source Massive (formerly Polygon) on."
+    )
+    yahoo_url: str = Field("https://query1.finance.yahoo.com", alias="SMARTFIN_YAHOO_URL", description="Yahoo's API.")
+    yahoo_cookie_url: str = Field(
+        "https://fc.yahoo.com", alias="SMARTFIN_YAHOO_COOKIE_URL", description="Where Yahoo hands out its cookie."
+    )
+    yahoo_ws_url: str = Field(
+        "wss://streamer.finance.yahoo.com", alias="SMARTFIN_YAHOO_WS_URL", description="Yahoo's stream."
+    )
+    alphavantage_url: str = Field(
+        "https://www.alphavantage.co", alias="SMARTFIN_ALPHAVANTAGE_URL", description="Alpha Vantage's API."
+    )
+    polygon_url: str = Field("https://api.massive.com", alias="SMARTFIN_POLYGON_URL", description="Massive's API.")
+    polygon_ws_url: str = Field(
+        "wss://delayed.massive.com",
+        alias="SMARTFIN_POLYGON_WS_URL",
+        description="Massive's stream; `wss://socket.massive.com` where the plan is real time.",
+    )
+    binance_url: str = Field(
+        "https://data-api.binance.vision", alias="SMARTFIN_BINANCE_URL", description="Binance's market-data API."
+    )
+    binance_ws_url: str = Field(
+        "wss://data-stream.binance.vision", alias="SMARTFIN_BINANCE_WS_URL", description="Binance's stream."
+    )
+    kraken_url: str = Field("https://api.kraken.com", alias="SMARTFIN_KRAKEN_URL", description="Kraken's API.")
+    kraken_ws_url: str = Field("wss://ws.kraken.com", alias="SMARTFIN_KRAKEN_WS_URL", description="Kraken's stream.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
     )

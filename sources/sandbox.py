@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import cycle, pairwise
-from typing import ClassVar, Final
+from itertools import cycle, islice, pairwise
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
 
 from errors import SymbolNotFound
 from market import BAR_SCHEMA, INSTANT, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
+from settings import Settings
 from sources import exchange
 from sources.exchange import Bars, Ints
 from sources.listing import LISTINGS, MARKETS, Listing
-from sources.source import Capability, Demand
+from sources.source import Budget, Capability, Demand, Quota
 from sources.tape import Tape, TickGrid, forming_at, record, session
 
 LISTED_AT: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -61,12 +62,27 @@ class Sandbox:
     markets: ClassVar[frozenset[str]] = MARKETS
     reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(Interval)
     priority: ClassVar[int] = 0
+    quotas: ClassVar[Sequence[Quota]] = ()
+    delay_seconds: ClassVar[float | None] = 0.0
+    symbols_per_stream: ClassVar[int] = 10_000
+    max_streams: ClassVar[int] = 1
+    silence_s: ClassVar[float] = 60.0
+    stream_life_s: ClassVar[float | None] = None
     synthetic: ClassVar[bool] = True
 
     def __init__(self, seed: int, ticks_per_second: float, clock: Callable[[], datetime] = _utc_now) -> None:
         self._seed = seed
         self._grid = TickGrid.of_rate(ticks_per_second)
         self._clock = clock
+
+    @classmethod
+    def opened(cls, settings: Settings, budget: Budget) -> Self:
+        """The market of the seed in the settings; it has no quota."""
+        return cls(settings.sandbox_seed, settings.sandbox_ticks_per_second)
+
+    def covers(self, symbol: str) -> bool:
+        """Whether it is listed."""
+        return symbol in LISTINGS
 
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """The quote of each listed symbol as its last tick left it."""
@@ -150,6 +166,16 @@ class Sandbox:
         """The listed asset, or None."""
         listing = LISTINGS.get(symbol)
         return listing.asset if listing else None
+
+    async def search(self, text: str, limit: int) -> Sequence[Asset]:
+        """The listed assets whose symbol, or a word of whose name, begins with the text."""
+        wanted = text.casefold()
+        found = (
+            listing.asset
+            for symbol, listing in LISTINGS.items()
+            if any(word.startswith(wanted) for word in (symbol.casefold(), *listing.asset.name.casefold().split()))
+        )
+        return list(islice(found, limit))
 
     async def assets(self) -> Sequence[Asset]:
         """Every listed asset."""

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import polars as pl
 
 from market import Asset, AssetType, Interval, Quote, Window
+from settings import Settings
 
 
 class Capability(StrEnum):
@@ -18,6 +20,26 @@ class Capability(StrEnum):
     HISTORY = "HISTORY"
     STREAM = "STREAM"
     SEARCH = "SEARCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `limit` units of cost in each window of `seconds`.
+
+    A window of a day begins at midnight of `zone`; shorter ones at multiples of their length.
+    """
+
+    limit: int
+    seconds: int
+    zone: str = "UTC"
+
+
+class Budget(Protocol):
+    """The quotas of one source, counted together by all processes."""
+
+    async def take(self, cost: int = 1) -> None:
+        """Count a question that is about to be asked. Raises SourceLimited where a quota does not allow it."""
+        ...
 
 
 class Demand:
@@ -50,8 +72,17 @@ class Demand:
 class Source(Protocol):
     """One upstream, in our words. A source knows only its own facts and parsers.
 
-    `reach` has every interval that it serves, with how far back from now (None: to the listing).
-    A symbol that it does not know is left out of an answer, or raises SymbolNotFound where only one is asked.
+    The facts are class-level:
+    - `reach` has every interval that it serves, with how far back from now (None: to the listing).
+    - `markets` are the codes that it covers; empty means whatever market (then `asset_types` decides).
+    - `priority`: the highest is asked first. `quotas`: what it allows, all of them at once.
+    - `delay_seconds`: how late its feed is; None where it does not say.
+    - `symbols_per_stream`: how many one stream carries; more are shared out over several streams, at most
+      `max_streams`. `silence_s`: a stream that says nothing for so long, while the market of one of its symbols is
+      open, counts as dead. `stream_life_s`: replace a stream by a new one at this age, before the venue cuts it.
+
+    What it gives is honest: RAW prices in major currency units, as the source knows them; None for what it does
+    not say; never NaN, never 0 for unknown. It raises SourceError, and SymbolNotFound where one symbol is asked.
     """
 
     name: ClassVar[str]
@@ -61,18 +92,45 @@ class Source(Protocol):
     markets: ClassVar[frozenset[str]]
     reach: ClassVar[Mapping[Interval, timedelta | None]]
     priority: ClassVar[int]
+    quotas: ClassVar[Sequence[Quota]]
+    delay_seconds: ClassVar[float | None]
+    symbols_per_stream: ClassVar[int]
+    max_streams: ClassVar[int]
+    silence_s: ClassVar[float]
+    stream_life_s: ClassVar[float | None]
     synthetic: ClassVar[bool]
 
+    @classmethod
+    def opened(cls, settings: Settings, budget: Budget) -> Self | None:
+        """The source as the settings say; None where they leave it out (no key, say)."""
+        ...
+
+    def covers(self, symbol: str) -> bool:
+        """Whether the symbol's spelling is one that it could know."""
+        ...
+
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        """The latest quote of each symbol that it knows."""
+        """The latest quote of each symbol that it knows; the others are left out. Chunks as it must."""
         ...
 
     async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
-        """The bars that open within the window, as BAR_SCHEMA, RAW; the forming one has `is_final` False."""
+        """The bars that open within the window, as BAR_SCHEMA; the forming one has `is_final` False.
+
+        Pages and chunks as it must. Ascending and unique by time. Raises SymbolNotFound, and SourceCannot where
+        the window or the interval is out of its reach.
+        """
         ...
 
     def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
-        """Every change of the symbols in demand, in batches, until it is closed; None in a quote means not said."""
+        """Every change of the symbols in demand, in batches, until it is closed; None in a quote means not said.
+
+        Ends with a SourceError when its connection does; who calls it opens another. Symbols in demand that it
+        does not cover are passed over.
+        """
+        ...
+
+    async def search(self, text: str, limit: int) -> Sequence[Asset]:
+        """Assets whose symbol or name is like the text, the likeliest first."""
         ...
 
     async def asset(self, symbol: str) -> Asset | None:
@@ -80,7 +138,7 @@ class Source(Protocol):
         ...
 
     async def assets(self) -> Sequence[Asset]:
-        """Every asset that it lists, where it can list them; else none."""
+        """Every asset that it lists, where it can list them at no cost; else none."""
         ...
 
     async def aclose(self) -> None:
