@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from db.assets import AssetStore
 from db.bars import BarStore
+from db.budgets import RedisBudget
 from db.database import Database
 from db.embedded import servers
 from db.migrate import migrate
@@ -31,8 +32,10 @@ from live.tending import tended
 from resolvers.world import World
 from schema.build import build_schema
 from settings import Mode, Role, Settings, load_settings
-from sources.catalog import open_sources
+from sources.catalog import SOURCES, open_sources
+from sources.flight import Flights
 from sources.router import Router
+from sources.streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +91,13 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
     stack.push_async_callback(database.aclose)
     redis = connect(urls.redis_url)
     stack.push_async_callback(redis.aclose)
-    router = Router(open_sources(settings))
-    stack.push_async_callback(router.aclose)
-
     keys = Keys(settings.mode)
+    budgets = {kind.name: RedisBudget(redis, keys, kind.name, kind.quotas) for kind in SOURCES[settings.mode]}
+    router = Router(open_sources(settings, budgets))
+    stack.push_async_callback(router.aclose)
+    flights = Flights()
+    stack.push_async_callback(flights.aclose)
+
     partitions = Partitions(database)
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
@@ -99,6 +105,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
         router=router,
+        flights=flights,
         assets=AssetStore(database),
         bars=BarStore(database, partitions),
         quote_cache=cache,
@@ -115,7 +122,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
 
     runs = [prepare, world.hub.run, world.recorder.run]
     if settings.role is Role.ALL:
-        runs.append(Collector(redis, keys, cache, world.recorder, router).run)
+        runs.append(Collector(redis, keys, cache, world.recorder, Streams(router)).run)
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):

@@ -25,7 +25,6 @@ from market import Interval, venue
 IMPORT_DEADLINE_S: Final = 3600.0
 SPLIT_SLACK: Final = timedelta(days=31)
 """How long after its date a split may find its first bar."""
-_MONTHS_AT_ONCE: Final = 120
 
 _STAGING: Final = """
     CREATE TEMPORARY TABLE staging (
@@ -126,11 +125,8 @@ async def import_bars(
                 "SELECT symbol, min(period_start) AS first, max(period_start) AS last, count(*) AS bars"
                 " FROM staging GROUP BY symbol ORDER BY symbol"
             )
-            # On connections of their own; this one holds no lock yet that a new partition would wait for. A few years
-            # at a time, because PostgreSQL has only so many locks for one transaction.
-            months = sorted(staged.months)
-            for start in range(0, len(months), _MONTHS_AT_ONCE):
-                await partitions.ensure("historical_data", months[start : start + _MONTHS_AT_ONCE])
+            # On a connection of their own; this one holds no lock yet that a new partition would wait for.
+            await partitions.ensure("historical_data", staged.months)
             changed = _affected(await connection.execute(_UPSERT, interval, received_at))
             await _cover(connection, interval, spans, staged.rejected)
             venues = [(span["symbol"], venue(span["symbol"])) for span in spans]

@@ -234,6 +234,7 @@ def _postgres(data_dir: Path, run: Path, programs: Path) -> Server:
         "timezone": "UTC",
         "log_timezone": "UTC",
         "lc_messages": "C",
+        "max_locks_per_transaction": "512",  # a query of all history locks the partition of every month
         "log_checkpoints": "off",  # one every five minutes would be most of the log
     }
     pid_file = folder / "postmaster.pid"

@@ -8,6 +8,8 @@ from db.database import Database
 _LOCK = 0x5061727473  # "Parts": serialises the making of partitions
 
 PARTITION_DEADLINE_S = 60.0
+_AT_ONCE = 120
+"""Months made in one transaction: each takes locks until its end."""
 
 
 class Partitions:
@@ -24,11 +26,13 @@ class Partitions:
         """
         months = {(table, at.year, at.month) for at in (instant.astimezone(UTC) for instant in instants)}
         missing = sorted(months - self._seen)
-        if not missing:
-            return
+        for start in range(0, len(missing), _AT_ONCE):
+            await self._make(table, missing[start : start + _AT_ONCE])
+
+    async def _make(self, table: str, months: list[tuple[str, int, int]]) -> None:
         async with self._database.connection(PARTITION_DEADLINE_S) as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            for _, year, month in missing:
+            for _, year, month in months:
                 name = f"{table}_y{year:04d}m{month:02d}"
                 if await connection.fetchval("SELECT to_regclass($1)", name) is not None:
                     continue
@@ -38,4 +42,4 @@ class Partitions:
                     f'ALTER TABLE "{table}" ATTACH PARTITION "{name}"'
                     f" FOR VALUES FROM ('{year:04d}-{month:02d}-01 00:00Z') TO ('{following}-01 00:00Z')"
                 )
-        self._seen |= months
+        self._seen.update(months)

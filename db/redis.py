@@ -37,6 +37,10 @@ class Keys:
         """Channel of the symbol's changes."""
         return f"{self.prefix}market:quotes:{symbol}"
 
+    def source_budget(self, source: str, seconds: int, window: str) -> str:
+        """What a source was asked in one window of one of its quotas."""
+        return f"{self.prefix}rate_limit:source:{source}:{seconds}:{window}"
+
     def heartbeat(self, hub: str) -> str:
         """Channel on which a hub hears itself, to know that the bus is alive."""
         return f"{self.prefix}market:heartbeat:{hub}"

@@ -14,11 +14,11 @@ from redis.exceptions import RedisError
 
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys
-from errors import SourceUnavailable, StoreUnavailable
+from errors import StoreUnavailable
 from live.recorder import Recorder
 from market import Quote
-from sources.router import Router
 from sources.source import Demand
+from sources.streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Collector:
     the symbol, so a hub drops what a holder before sends late.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, cache: QuoteCache, recorder: Recorder, router: Router) -> None:
+    def __init__(self, redis: Redis, keys: Keys, cache: QuoteCache, recorder: Recorder, streams: Streams) -> None:
         self._redis = redis
         self._keys = keys
         self._cache = cache
         self._recorder = recorder
-        self._router = router
+        self._streams = streams
         self._id = uuid4().hex
 
     async def run(self) -> None:
@@ -101,15 +101,13 @@ class Collector:
     async def _stream(self, epoch: int, demand: Demand) -> None:
         seqs: defaultdict[str, int] = defaultdict(int)
         latest: dict[str, Quote] = {}
-        while True:
-            try:
-                async with aclosing(self._router.stream(demand)) as batches:
-                    async for batch in batches:
-                        latest = {symbol: quote for symbol, quote in latest.items() if symbol in demand.symbols}
-                        await self._publish(epoch, seqs, latest, batch)
-            except SourceUnavailable as error:
-                logger.debug("nothing is streamed: %s", error)
-            await asyncio.sleep(RETRY_S)
+        wanted = demand.symbols
+        async with aclosing(self._streams.stream(demand)) as batches:
+            async for batch in batches:
+                if demand.symbols is not wanted:
+                    wanted = demand.symbols
+                    latest = {symbol: quote for symbol, quote in latest.items() if symbol in wanted}
+                await self._publish(epoch, seqs, latest, batch)
 
     async def _publish(
         self, epoch: int, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]

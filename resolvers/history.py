@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -229,7 +230,7 @@ async def newest_bars(
     floor = max(start, _FIRST) if start else _FIRST
     reach = interval.span * (count + 1)
     filled = _Filled()
-    begin = end
+    begin = interval.ceil(end)  # so that those who ask at the same time ask for the same
     while True:
         until, begin = begin, max(floor, interval.floor(end - min(reach, end - _FIRST)))
         await _fill(world, symbol, interval, Window(begin, until), filled)
@@ -262,24 +263,31 @@ async def _fill(world: World, symbol: str, interval: Interval, window: Window, f
     """Fetch what the store lacks of the window, and keep what is final."""
     missing = await world.bars.missing(symbol, interval, window)
     for piece in missing:
+        fetch = partial(_fetch, world, symbol, interval, piece)
         try:
-            fetched = await world.router.history(symbol, interval, piece)
+            fetched = await world.flights.join(("bars", symbol, interval, piece), fetch)
         except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
             filled.error = error
             return
-        await world.bars.save(
-            symbol,
-            interval,
-            fetched.frame,
-            source=fetched.provenance.source,
-            quality=fetched.provenance.quality,
-            received_at=fetched.provenance.received_at,
-            covered=_covered(interval, piece, fetched),
-        )
         forming = fetched.frame.filter(~pl.col("is_final"))
         if not forming.is_empty():
             filled.forming = forming
         filled.fetched = filled.fetched or fetched.provenance
+
+
+async def _fetch(world: World, symbol: str, interval: Interval, piece: Window) -> FetchedBars:
+    """What a source gives of the stretch; what is final is kept, whoever asked goes away or not."""
+    fetched = await world.router.history(symbol, interval, piece)
+    await world.bars.save(
+        symbol,
+        interval,
+        fetched.frame,
+        source=fetched.provenance.source,
+        quality=fetched.provenance.quality,
+        received_at=fetched.provenance.received_at,
+        covered=_covered(interval, piece, fetched),
+    )
+    return fetched
 
 
 def _covered(interval: Interval, piece: Window, fetched: FetchedBars) -> Window | None:

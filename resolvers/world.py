@@ -8,6 +8,7 @@ from db.bars import BarStore
 from db.quotes import QuoteCache, QuoteStore
 from live.hub import Hub
 from live.recorder import Recorder
+from sources.flight import Flights
 from sources.router import Router
 
 
@@ -18,6 +19,7 @@ class World:
     synthetic: bool
     quote_fresh_s: float
     router: Router
+    flights: Flights
     assets: AssetStore
     bars: BarStore
     quote_cache: QuoteCache

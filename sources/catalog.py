@@ -1,18 +1,18 @@
 """The sources that there are: one line each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from settings import Mode, Settings
 from sources.sandbox import Sandbox
 from sources.source import Budget, Source
 
-SOURCES: dict[Mode, tuple[type[Source], ...]] = {
+SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
     Mode.LIVE: (),
 }
 
 
-def open_sources(settings: Settings, budget: Callable[[type[Source]], Budget]) -> Sequence[Source]:
-    """The sources of the mode that the settings allow, ready to be asked; `budget` gives each its budget."""
-    opened = (kind.opened(settings, budget(kind)) for kind in SOURCES[settings.mode])
+def open_sources(settings: Settings, budgets: Mapping[str, Budget]) -> Sequence[Source]:
+    """The sources of the mode that the settings allow, ready to be asked; `budgets` has one for each, by name."""
+    opened = (kind.opened(settings, budgets[kind.name]) for kind in SOURCES[settings.mode])
     return [source for source in opened if source is not None]

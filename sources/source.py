@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Final, Protocol, Self
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from market import Asset, AssetType, Interval, Quote, Window
 from settings import Settings
+
+DAY_S: Final = 86_400
 
 
 class Capability(StrEnum):
@@ -32,6 +35,15 @@ class Quota:
     limit: int
     seconds: int
     zone: str = "UTC"
+
+    def window(self, now: datetime) -> tuple[str, datetime]:
+        """The name of the window that `now` lies in, and when it ends."""
+        if self.seconds == DAY_S:
+            local = now.astimezone(ZoneInfo(self.zone))
+            midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
+            return local.date().isoformat(), midnight.astimezone(UTC)
+        number = int(now.timestamp()) // self.seconds
+        return str(number), datetime.fromtimestamp((number + 1) * self.seconds, UTC)
 
 
 class Budget(Protocol):

@@ -16,7 +16,7 @@ ALLOWED = {
     "schema": {"resolvers", "indicators"},
     "resolvers": {"db", "sources", "indicators", "live"},
     "live": {"db", "sources"},
-    "db": set(),
+    "db": {"sources"},
     "sources": set(),
     "indicators": set(),
     "market": set(),

@@ -1,0 +1,134 @@
+"""How a source has done lately: whether to ask it now, how long it takes, how often it fails."""
+
+import random
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from errors import SmartFinError, SourceCannot, SourceLimited, SourceRefused
+from sources.source import Capability
+
+OPENS_AFTER: Final = 5
+"""Failures in a row that open the breaker."""
+COOL_S: Final = 2.0
+MAX_COOL_S: Final = 60.0
+LIMITED_S: Final = 60.0
+"""How long a source rests that limits us without saying for how long."""
+REFUSED_S: Final = 900.0
+_SAMPLES: Final = 100
+_ENOUGH_SAMPLES: Final = 20
+_NEWEST_WEIGHT: Final = 0.01
+
+
+class BreakerState(StrEnum):
+    """CLOSED: it is asked. OPEN: it is not. HALF_OPEN: one question finds out."""
+
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
+
+
+class Health:
+    """What a process has seen of one source.
+
+    The breaker opens after OPENS_AFTER failures in a row, for a time that doubles each time up to MAX_COOL_S, with
+    jitter; then one question probes. A limit or a refusal is no failure: the source rests, for the capability that
+    was refused, or wholly for as long as a limit says. `success_rate` is in percent, an average in which the newest
+    question counts 0.01; so is `average_response_ms`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._openings = 0
+        self._opens_until = 0.0
+        self._probing = False
+        self._rests_until = 0.0
+        self._refused_until: defaultdict[Capability, float] = defaultdict(float)
+        self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
+        self.success_rate = 100.0
+        self.average_response_ms: float | None = None
+        self.error_count = 0
+        self.last_error_at: datetime | None = None
+        self.last_error: str | None = None
+
+    @property
+    def breaker(self) -> BreakerState:
+        """What the breaker says now."""
+        if not self._openings or self._failures < OPENS_AFTER:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if self._clock() < self._opens_until else BreakerState.HALF_OPEN
+
+    def obstacle(self, capability: Capability) -> str | None:
+        """Why it should not be asked now; None if nothing speaks against it."""
+        now = self._clock()
+        if now < self._rests_until:
+            return f"its limit is reached for another {self._rests_until - now:.0f} s"
+        if now < self._refused_until[capability]:
+            return f"it refuses {capability}; asked again in {self._refused_until[capability] - now:.0f} s"
+        match self.breaker:
+            case BreakerState.OPEN:
+                return f"it has failed {self._failures} times in a row; asked again in {self._opens_until - now:.0f} s"
+            case BreakerState.HALF_OPEN if self._probing:
+                return "it has failed, and one question is finding out whether it is back"
+        return None
+
+    def asking(self) -> None:
+        """A question is about to be asked."""
+        if self.breaker is BreakerState.HALF_OPEN:
+            self._probing = True
+
+    def given_up(self) -> None:
+        """A question was cancelled: it says nothing of the source."""
+        self._probing = False
+
+    def answered(self, capability: Capability, took_s: float) -> None:
+        """It has answered, if only to say that it does not have that."""
+        self._probing = False
+        self._failures = 0
+        self._openings = 0
+        self._took_s[capability].append(took_s)
+        self._average(100.0)
+        old = self.average_response_ms
+        ms = took_s * 1000
+        self.average_response_ms = ms if old is None else old + _NEWEST_WEIGHT * (ms - old)
+
+    def failed(self, capability: Capability, error: Exception, took_s: float) -> None:
+        """It has not answered; what follows depends on the error."""
+        now = self._clock()
+        if isinstance(error, SourceCannot) or (isinstance(error, SmartFinError) and not _is_fault(error)):
+            self.answered(capability, took_s)
+            return
+        self._probing = False
+        self.last_error_at = datetime.now(UTC)
+        self.last_error = str(error)
+        if isinstance(error, SourceLimited):
+            self._rests_until = now + (LIMITED_S if error.retry_after_s is None else error.retry_after_s)
+            return
+        if isinstance(error, SourceRefused):
+            self._refused_until[capability] = now + REFUSED_S
+            return
+        self.error_count += 1
+        self._failures += 1
+        self._average(0.0)
+        if self._failures >= OPENS_AFTER:
+            self._openings += 1
+            cool_s = min(MAX_COOL_S, COOL_S * 2 ** (self._openings - 1))
+            self._opens_until = now + random.uniform(cool_s / 2, cool_s)  # noqa: S311 - jitter
+
+    def slow_s(self, capability: Capability) -> float | None:
+        """The time within which 95 of 100 answers came lately; None where there were too few to say."""
+        took_s = self._took_s[capability]
+        if len(took_s) < _ENOUGH_SAMPLES:
+            return None
+        return sorted(took_s)[len(took_s) * 95 // 100]
+
+    def _average(self, outcome: float) -> None:
+        self.success_rate += _NEWEST_WEIGHT * (outcome - self.success_rate)
+
+
+def _is_fault(error: SmartFinError) -> bool:
+    return error.code.startswith("SOURCE_")
