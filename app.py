@@ -20,6 +20,7 @@ from db.migrate import migrate
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
+from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
 from gateway.assets import BuiltFiles
 from gateway.health import livez, readyz
@@ -27,6 +28,7 @@ from gateway.http import GRAPHIQL, GraphQLView
 from gateway.masking import Mask
 from live.collector import Collector
 from live.hub import Hub
+from live.ledger import Ledger
 from live.recorder import Recorder
 from live.tending import tended
 from resolvers.world import World
@@ -111,6 +113,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
         quote_cache=cache,
         quote_store=quote_store,
         recorder=Recorder(quote_store),
+        source_stats=SourceStatsStore(database),
+        budgets=budgets,
         hub=Hub(redis, keys, cache),
     )
     prepared = asyncio.Event()
@@ -120,7 +124,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
         prepared.set()
         await asyncio.Event().wait()
 
-    runs = [prepare, world.hub.run, world.recorder.run]
+    runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run]
     if settings.role is Role.ALL:
         runs.append(Collector(redis, keys, cache, world.recorder, Streams(router)).run)
     await stack.enter_async_context(tended(*runs))
@@ -137,6 +141,7 @@ async def _prepare(database: Database, world: World) -> None:
     while True:
         try:
             await migrate(database)
+            await world.source_stats.enter(world.router.sources)
             await world.assets.save(await world.router.assets())
         except StoreUnavailable as error:
             logger.warning("waiting for PostgreSQL: %s", error)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from errors import InvalidSymbol, TooManySymbols
-from market import parse_symbol
+from market import Symbol, parse_symbol
 
 MAX_SYMBOLS = 100
 
 
-def checked_symbol(text: str) -> str:
+def checked_symbol(text: str) -> Symbol:
     """The symbol in our spelling. Raises InvalidSymbol."""
     try:
         return parse_symbol(text)

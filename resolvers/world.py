@@ -1,11 +1,14 @@
 """What a resolver may reach: the stores, the cache, the router and the hub of one mode."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 from db.assets import AssetStore
 from db.bars import BarStore
+from db.budgets import RedisBudget
 from db.quotes import QuoteCache, QuoteStore
+from db.source_stats import SourceStatsStore
 from live.hub import Hub
 from live.recorder import Recorder
 from sources.flight import Flights
@@ -25,6 +28,8 @@ class World:
     quote_cache: QuoteCache
     quote_store: QuoteStore
     recorder: Recorder
+    source_stats: SourceStatsStore
+    budgets: Mapping[str, RedisBudget]
     hub: Hub
 
 

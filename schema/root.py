@@ -7,11 +7,13 @@ from resolvers.history import history
 from resolvers.indicators import indicator_catalog
 from resolvers.live import live_quotes
 from resolvers.quotes import quote, quotes
+from resolvers.sources import route, sources
 from schema.asset import Asset, AssetConnection
 from schema.history import History
 from schema.indicators import IndicatorInfo
 from schema.quote import Quote
 from schema.scalars import resolved_by, watched_by
+from schema.source import RouteStep, Source
 
 
 @strawberry.type
@@ -31,6 +33,12 @@ class Query:
     )
     indicator_catalog: list[IndicatorInfo] = resolved_by(
         indicator_catalog, "Every indicator: name, title, group, parameters, outputs, bars of warm-up."
+    )
+    sources: list[Source] = resolved_by(
+        sources, "Where data comes from: health, breaker, quotas, in the order of preference."
+    )
+    route: list[RouteStep] = resolved_by(
+        route, "Which sources would be asked for this, in what order, and why the others would not."
     )
 
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -31,13 +32,30 @@ class BreakerState(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The outcomes since the last tally, in a form that can be added to averages kept elsewhere.
+
+    An average `a` becomes a * `kept` + `success_gain` (percent), or + `response_gain_ms` for response times.
+    """
+
+    kept: float
+    success_gain: float
+    response_kept: float
+    response_gain_ms: float
+    errors: int
+    last_error_at: datetime | None
+
+
+_NOTHING: Final = Tally(1.0, 0.0, 1.0, 0.0, 0, None)
+
+
 class Health:
     """What a process has seen of one source.
 
     The breaker opens after OPENS_AFTER failures in a row, for a time that doubles each time up to MAX_COOL_S, with
     jitter; then one question probes. A limit or a refusal is no failure: the source rests, for the capability that
-    was refused, or wholly for as long as a limit says. `success_rate` is in percent, an average in which the newest
-    question counts 0.01; so is `average_response_ms`.
+    was refused, or wholly for as long as a limit says.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,10 +67,7 @@ class Health:
         self._rests_until = 0.0
         self._refused_until: defaultdict[Capability, float] = defaultdict(float)
         self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
-        self.success_rate = 100.0
-        self.average_response_ms: float | None = None
-        self.error_count = 0
-        self.last_error_at: datetime | None = None
+        self._tally = _NOTHING
         self.last_error: str | None = None
 
     @property
@@ -91,10 +106,13 @@ class Health:
         self._failures = 0
         self._openings = 0
         self._took_s[capability].append(took_s)
-        self._average(100.0)
-        old = self.average_response_ms
-        ms = took_s * 1000
-        self.average_response_ms = ms if old is None else old + _NEWEST_WEIGHT * (ms - old)
+        self._count(100.0)
+        tally = self._tally
+        self._tally = replace(
+            tally,
+            response_kept=tally.response_kept * (1 - _NEWEST_WEIGHT),
+            response_gain_ms=tally.response_gain_ms * (1 - _NEWEST_WEIGHT) + took_s * 1000 * _NEWEST_WEIGHT,
+        )
 
     def failed(self, capability: Capability, error: Exception, took_s: float) -> None:
         """It has not answered; what follows depends on the error."""
@@ -103,7 +121,6 @@ class Health:
             self.answered(capability, took_s)
             return
         self._probing = False
-        self.last_error_at = datetime.now(UTC)
         self.last_error = str(error)
         if isinstance(error, SourceLimited):
             self._rests_until = now + (LIMITED_S if error.retry_after_s is None else error.retry_after_s)
@@ -111,9 +128,9 @@ class Health:
         if isinstance(error, SourceRefused):
             self._refused_until[capability] = now + REFUSED_S
             return
-        self.error_count += 1
         self._failures += 1
-        self._average(0.0)
+        self._count(0.0)
+        self._tally = replace(self._tally, errors=self._tally.errors + 1, last_error_at=datetime.now(UTC))
         if self._failures >= OPENS_AFTER:
             self._openings += 1
             cool_s = min(MAX_COOL_S, COOL_S * 2 ** (self._openings - 1))
@@ -126,8 +143,18 @@ class Health:
             return None
         return sorted(took_s)[len(took_s) * 95 // 100]
 
-    def _average(self, outcome: float) -> None:
-        self.success_rate += _NEWEST_WEIGHT * (outcome - self.success_rate)
+    def tally(self) -> Tally:
+        """What has happened since the last call."""
+        tally, self._tally = self._tally, _NOTHING
+        return tally
+
+    def _count(self, outcome: float) -> None:
+        tally = self._tally
+        self._tally = replace(
+            tally,
+            kept=tally.kept * (1 - _NEWEST_WEIGHT),
+            success_gain=tally.success_gain * (1 - _NEWEST_WEIGHT) + outcome * _NEWEST_WEIGHT,
+        )
 
 
 def _is_fault(error: SmartFinError) -> bool:

@@ -216,3 +216,27 @@ async def test_health_and_graphiql_are_served(sandbox: Running) -> None:
             assert response.status == 200
             assert "SmartFin" in page
             assert "https://" not in page
+
+
+async def test_the_sources_tell_of_themselves(sandbox: Running) -> None:
+    await sandbox.data('{ quote(symbol: "SIM901") { price } }')
+    data = await sandbox.data(
+        """{ sources { name displayName isActive priority capabilities intervals breaker successRate errorCount
+                       quotas { window limit used } }
+             route(symbol: "AAPL", capability: HISTORY) { source wouldAsk reason } }"""
+    )
+    assert data["sources"] == [
+        {
+            "name": "sandbox",
+            "displayName": "Sandbox",
+            "isActive": True,
+            "priority": 0,
+            "capabilities": ["QUOTES", "HISTORY", "STREAM", "SEARCH"],
+            "intervals": INTERVALS,
+            "breaker": "CLOSED",
+            "successRate": 100.0,
+            "errorCount": 0,
+            "quotas": [],
+        }
+    ]
+    assert data["route"] == [{"source": "sandbox", "wouldAsk": True, "reason": "priority 0"}]

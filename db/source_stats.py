@@ -1,0 +1,85 @@
+"""How the sources do, over all processes: the table `data_sources`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.database import Database
+from sources.health import Tally
+from sources.source import DAY_S, Source
+
+_ENTER = """
+    INSERT INTO data_sources (name, display_name, priority, base_url, rate_limit_per_minute, daily_quota,
+        supported_asset_types, supported_markets, supported_intervals)
+    VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8)
+    ON CONFLICT (name) DO UPDATE SET display_name = EXCLUDED.display_name, priority = EXCLUDED.priority,
+        rate_limit_per_minute = EXCLUDED.rate_limit_per_minute, daily_quota = EXCLUDED.daily_quota,
+        supported_asset_types = EXCLUDED.supported_asset_types, supported_markets = EXCLUDED.supported_markets,
+        supported_intervals = EXCLUDED.supported_intervals, updated_at = now()
+"""
+_ADD = """
+    UPDATE data_sources SET
+        success_rate = LEAST(100, success_rate * $2::float8::numeric + $3::float8::numeric),
+        avg_response_time = CASE WHEN $4::float8 = 1 THEN avg_response_time
+            ELSE COALESCE(avg_response_time, $5 / (1 - $4)) * $4::float8::numeric + $5::float8::numeric END,
+        error_count = error_count + $6, last_error_at = COALESCE($7, last_error_at), updated_at = now()
+    WHERE name = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """What is measured of one source: `success_rate` in percent, both averages with 0.01 for the newest question."""
+
+    success_rate: float
+    average_response_ms: float | None
+    error_count: int
+    last_error_at: datetime | None
+
+
+class SourceStatsStore:
+    """What is known of each source in `data_sources`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def enter(self, sources: Sequence[Source]) -> None:
+        """Have a row for each source, with its present facts."""
+        rows = [
+            (
+                source.name,
+                source.display_name,
+                source.priority,
+                next((quota.limit for quota in source.quotas if quota.seconds == 60), None),
+                next((quota.limit for quota in source.quotas if quota.seconds == DAY_S), None),
+                sorted(source.asset_types),
+                sorted(source.markets),
+                list(source.reach),
+            )
+            for source in sources
+        ]
+        async with self._database.connection() as connection:
+            await connection.executemany(_ENTER, rows)
+
+    async def add(self, tallies: Mapping[str, Tally]) -> None:
+        """Take in what has happened since the last time."""
+        rows = [
+            (
+                *(name, tally.kept, tally.success_gain, tally.response_kept, tally.response_gain_ms),
+                *(tally.errors, tally.last_error_at),
+            )
+            for name, tally in tallies.items()
+            if tally.kept < 1
+        ]
+        if rows:
+            async with self._database.connection() as connection:
+                await connection.executemany(_ADD, rows)
+
+    async def get(self) -> dict[str, SourceStats]:
+        """The measured values by the name of the source."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT name, success_rate::float8, avg_response_time::float8, error_count, last_error_at"
+                " FROM data_sources"
+            )
+        return {row["name"]: SourceStats(row[1], row[2], row[3], row[4]) for row in rows}

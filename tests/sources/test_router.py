@@ -1,0 +1,323 @@
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Self, cast
+
+import polars as pl
+import pytest
+
+from errors import (
+    SmartFinError,
+    SourceBadAnswer,
+    SourceCannot,
+    SourceFault,
+    SourceLimited,
+    SourceRefused,
+    SourceTimeout,
+    SourceUnavailable,
+    SourceUnreachable,
+    SymbolNotFound,
+    UnsupportedInterval,
+)
+from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Symbol, Window
+from settings import Settings
+from sources.health import OPENS_AFTER
+from sources.router import Router
+from sources.source import DAY_S, Budget, Capability, Demand, Quota, Source
+
+NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
+WINDOW = Window(NOW - timedelta(days=1), NOW)
+
+
+class Scripted:
+    """A source that does as it is told, and counts."""
+
+    display_name: ClassVar[str] = "Scripted"
+    asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
+    markets: ClassVar[frozenset[str]] = frozenset()
+    synthetic: ClassVar[bool] = False
+    delay_seconds: ClassVar[float | None] = None
+    symbols_per_stream: ClassVar[int] = 100
+    max_streams: ClassVar[int] = 1
+    silence_s: ClassVar[float] = 60.0
+    stream_life_s: ClassVar[float | None] = None
+
+    def __init__(
+        self,
+        name: str,
+        priority: int,
+        *,
+        capabilities: frozenset[Capability] = frozenset(Capability),
+        reach: Mapping[Interval, timedelta | None] | None = None,
+        quotas: Sequence[Quota] = (),
+        unknown: frozenset[str] = frozenset(),
+        covers: Callable[[str], bool] = lambda _symbol: True,
+    ) -> None:
+        self.name, self.priority, self.capabilities, self.quotas = name, priority, capabilities, quotas
+        self.reach = dict.fromkeys(Interval) if reach is None else reach
+        self.unknown = unknown
+        self._covers = covers
+        self.asked: list[object] = []
+        self.error: Exception | None = None
+        self.takes_s = 0.0
+
+    @classmethod
+    def opened(cls, settings: Settings, budget: Budget) -> Self:
+        raise NotImplementedError
+
+    def covers(self, symbol: str) -> bool:
+        return self._covers(symbol)
+
+    async def _answer(self, question: object) -> None:
+        self.asked.append(question)
+        await asyncio.sleep(self.takes_s)
+        if self.error is not None:
+            raise self.error
+
+    async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        await self._answer(tuple(symbols))
+        provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
+        return {
+            symbol: Quote(symbol=symbol, price=1.0, time=NOW, provenance=provenance)
+            for symbol in symbols
+            if symbol not in self.unknown
+        }
+
+    async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
+        await self._answer((symbol, interval, window))
+        if symbol in self.unknown:
+            raise SymbolNotFound(symbol)
+        return pl.DataFrame(schema=BAR_SCHEMA)
+
+    async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
+        raise NotImplementedError
+        yield ()
+
+    async def search(self, text: str, limit: int) -> Sequence[Asset]:
+        await self._answer(text)
+        return [Asset(symbol=text, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")][:limit]
+
+    async def asset(self, symbol: str) -> Asset | None:
+        await self._answer(symbol)
+        if symbol in self.unknown:
+            return None
+        return Asset(symbol=symbol, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")
+
+    async def assets(self) -> Sequence[Asset]:
+        return []
+
+    async def aclose(self) -> None:
+        pass
+
+
+def router(*sources: Scripted) -> Router:
+    return Router(cast(Sequence[Source], sources))
+
+
+async def one(asking: Router, symbol: str = "AAPL") -> Quote:
+    answer = (await asking.quotes([symbol]))[symbol]
+    if isinstance(answer, SmartFinError):
+        raise answer
+    return answer
+
+
+async def test_the_highest_priority_answers_and_the_others_are_not_asked() -> None:
+    low, high = Scripted("low", 1), Scripted("high", 9)
+    answer = await one(router(low, high))
+    assert answer.provenance.source == "high"
+    assert answer.provenance.skipped == ()
+    assert low.asked == []
+
+
+FAILURES = [
+    (SourceUnreachable("gone"), "SOURCE_UNREACHABLE"),
+    (SourceTimeout("late"), "SOURCE_TIMEOUT"),
+    (SourceFault("500"), "SOURCE_FAULT"),
+    (SourceLimited("429"), "SOURCE_LIMITED"),
+    (SourceRefused("403"), "SOURCE_REFUSED"),
+    (SourceBadAnswer("html"), "SOURCE_BAD_ANSWER"),
+    (SourceCannot("window"), "SOURCE_CANNOT"),
+    (RuntimeError("a bug with key=geheim"), "SOURCE_FAULT"),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: value if isinstance(value, str) else "")
+async def test_a_failure_moves_on_at_once_and_is_told(error: Exception, code: str) -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    first.error = error
+    asking = router(first, second)
+    start = time.monotonic()
+    answer = await one(asking)
+    fetched = await asking.history("AAPL", Interval.D1, WINDOW)
+    assert time.monotonic() - start < 0.1
+    assert answer.provenance.source == fetched.provenance.source == "second"
+    assert [(skip.source, skip.code) for skip in answer.provenance.skipped] == [("first", code)]
+    assert [skip.source for skip in fetched.provenance.skipped] == ["first"]
+    assert "geheim" not in str(answer.provenance.skipped)
+
+
+async def test_all_failing_lists_what_each_said() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    first.error, second.error = SourceBadAnswer("HTML"), SourceRefused("no plan")
+    with pytest.raises(SourceUnavailable) as caught:
+        await one(router(first, second))
+    assert [(skip.source, skip.code, skip.message) for skip in caught.value.skipped] == [
+        ("first", "SOURCE_BAD_ANSWER", "HTML"),
+        ("second", "SOURCE_REFUSED", "no plan"),
+    ]
+    assert caught.value.extensions["sources"][0] == {"source": "first", "code": "SOURCE_BAD_ANSWER", "message": "HTML"}
+
+
+async def test_a_silent_source_is_given_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sources.router").router.TIMEOUT_S, Capability.QUOTES, 0.1)
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    first.takes_s = 30
+    start = time.monotonic()
+    answer = await one(router(first, second))
+    assert 0.1 <= time.monotonic() - start < 0.2
+    assert [skip.code for skip in answer.provenance.skipped] == ["SOURCE_TIMEOUT"]
+
+
+async def test_what_one_does_not_know_the_next_is_asked_for() -> None:
+    first = Scripted("first", 9, unknown=frozenset({"B", "C"}))
+    second = Scripted("second", 1, unknown=frozenset({"C"}))
+    answers = await router(first, second).quotes(["A", "B", "C"])
+    assert {symbol: answer.provenance.source for symbol, answer in answers.items() if isinstance(answer, Quote)} == {
+        "A": "first",
+        "B": "second",
+    }
+    assert isinstance(answers["C"], SymbolNotFound)
+    assert (first.asked, second.asked) == ([("A", "B", "C")], [("B", "C")])
+
+
+async def test_unknown_is_certain_only_if_nobody_failed() -> None:
+    first, second = Scripted("first", 9, unknown=frozenset({"A"})), Scripted("second", 1)
+    second.error = SourceFault("500")
+    asking = router(first, second)
+    assert isinstance((await asking.quotes(["A"]))["A"], SourceUnavailable)
+    with pytest.raises(SourceUnavailable):
+        await asking.history("A", Interval.D1, WINDOW)
+    with pytest.raises(SourceUnavailable):
+        await asking.asset("A")
+
+
+async def test_only_who_covers_a_symbol_is_asked() -> None:
+    stocks = Scripted("stocks", 9, covers=lambda symbol: "-" not in symbol)
+    coins = Scripted("coins", 1, covers=lambda symbol: "-" in symbol)
+    answers = await router(stocks, coins).quotes(["AAPL", "BTC-USD"])
+    assert [answer.provenance.source for answer in answers.values() if isinstance(answer, Quote)] == ["stocks", "coins"]
+    assert (stocks.asked, coins.asked) == ([("AAPL",)], [("BTC-USD",)])
+    with pytest.raises(SourceUnavailable, match="no source for it is configured"):
+        await one(router(coins), "AAPL")
+
+
+async def test_an_interval_that_nobody_has_is_unsupported() -> None:
+    days = Scripted("days", 1, reach={Interval.D1: None, Interval.W1: None})
+    with pytest.raises(UnsupportedInterval, match="No source has M1 bars of AAPL; ask for one of D1, W1"):
+        await router(days).history("AAPL", Interval.M1, WINDOW)
+    assert days.asked == []
+
+
+@pytest.mark.parametrize("error", [SourceUnreachable("x"), SourceFault("x")])
+async def test_the_last_source_is_asked_twice_where_that_is_safe(error: Exception) -> None:
+    first, last = Scripted("first", 9), Scripted("last", 1)
+    first.error = last.error = error
+    with pytest.raises(SourceUnavailable):
+        await one(router(first, last))
+    assert (len(first.asked), len(last.asked)) == (1, 2)
+
+
+@pytest.mark.parametrize("error", [SourceTimeout("x"), SourceBadAnswer("x"), SourceLimited("x"), SourceRefused("x")])
+async def test_what_would_not_help_is_not_asked_twice(error: Exception) -> None:
+    only = Scripted("only", 1)
+    only.error = error
+    with pytest.raises(SourceUnavailable):
+        await one(router(only))
+    assert len(only.asked) == 1
+
+
+async def test_with_everything_down_the_attempts_stay_few_and_the_answers_quick() -> None:
+    only = Scripted("only", 1)
+    only.error = SourceFault("500")
+    asking = router(only)
+    start = time.monotonic()
+    for number in range(500):
+        with pytest.raises(SourceUnavailable):
+            await one(asking, f"S{number}")
+    assert len(only.asked) <= 2 * OPENS_AFTER
+    assert time.monotonic() - start < 5
+    assert [step.would_ask for step in asking.route(Symbol("AAPL"), Capability.QUOTES)] == [False]
+
+
+async def test_two_hundred_that_ask_at_once_are_one_call() -> None:
+    only = Scripted("only", 1)
+    only.takes_s = 0.05
+    asking = router(only)
+    answers = await asyncio.gather(*(asking.quotes(["AAPL", "MSFT"]) for _ in range(200)))
+    assert only.asked == [("AAPL", "MSFT")]
+    assert all(set(answer) == {"AAPL", "MSFT"} for answer in answers)
+
+
+async def test_a_slow_source_is_overtaken_by_the_next() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    asking = router(first, second)
+    for number in range(20):
+        await one(asking, f"S{number}")
+    first.takes_s = 5
+    start = time.monotonic()
+    answer = await one(asking)
+    assert time.monotonic() - start < 0.5
+    assert answer.provenance.source == "second"
+    assert [(skip.source, skip.code) for skip in answer.provenance.skipped] == [("first", "SOURCE_SLOW")]
+
+
+async def test_a_scarce_key_is_not_spent_to_be_quicker() -> None:
+    first, scarce = Scripted("first", 9), Scripted("scarce", 1, quotas=[Quota(25, DAY_S)])
+    asking = router(first, scarce)
+    for number in range(20):
+        await one(asking, f"S{number}")
+    first.takes_s = 0.3
+    assert (await one(asking)).provenance.source == "first"
+    assert scarce.asked == []
+
+
+async def test_hedges_stay_within_a_tenth_of_all_questions() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    asking = router(first, second)
+    for number in range(20):
+        await one(asking, f"S{number}")
+    first.takes_s = 0.06
+    for number in range(100):
+        await one(asking, f"T{number}")
+    assert len(second.asked) <= 10 + 13
+
+
+async def test_the_route_tells_who_would_be_asked_and_why_not() -> None:
+    resting, able = Scripted("resting", 9), Scripted("able", 5)
+    deaf = Scripted("deaf", 7, capabilities=frozenset({Capability.HISTORY}))
+    coins = Scripted("coins", 6, covers=lambda symbol: "-" in symbol)
+    resting.error = SourceLimited("429", retry_after_s=30)
+    asking = router(resting, able, deaf, coins)
+    await one(asking)
+    steps = asking.route(Symbol("AAPL"), Capability.QUOTES)
+    assert [(step.source, step.would_ask) for step in steps] == [
+        ("able", True),
+        ("resting", False),
+        ("deaf", False),
+        ("coins", False),
+    ]
+    assert [step.reason for step in steps] == [
+        "priority 5",
+        "its limit is reached for another 30 s",
+        "does not offer QUOTES",
+        "does not cover AAPL (STOCK)",
+    ]
+
+
+async def test_a_search_gathers_from_all_and_outlives_a_failure() -> None:
+    first, second, third = Scripted("first", 9), Scripted("second", 5), Scripted("third", 1)
+    second.error = SourceFault("500")
+    found = await router(first, second, third).search("apple", 5)
+    assert [(asset.symbol, asset.name) for asset in found] == [("apple", "first")]
+    assert third.asked == ["apple"]
