@@ -57,6 +57,10 @@ class _Line:
         """Whether it has brought ticks since it was opened."""
         return any(shard.is_heard for shard in self.shards)
 
+    def brings(self, symbol: str) -> bool:
+        """Whether a stream that has brought ticks carries the symbol."""
+        return any(shard.is_heard and symbol in shard.demand.symbols for shard in self.shards)
+
 
 class Streams:
     """Every change of the symbols in demand, each from the best source that streams it now.
@@ -150,12 +154,15 @@ class Streams:
         """Give each symbol to the best source, and to the next one too while the best has not proved itself."""
         wanted: defaultdict[str, set[str]] = defaultdict(set)
         for symbol in symbols:
-            for line in lines:
+            for place, line in enumerate(lines):
                 if now < line.down_until or not line.source.covers(symbol):
                     continue
                 wanted[line.source.name].add(symbol)
                 line.trying_since = line.trying_since or now
-                if line.is_up or now - line.trying_since < GRACE_S:
+                if line.is_up:
+                    break
+                # Whoever stands in goes on until the better one has brought a tick.
+                if now - line.trying_since < GRACE_S and not any(other.brings(symbol) for other in lines[place + 1 :]):
                     break
         for line in lines:
             self._spread(line, wanted[line.source.name], waiting)

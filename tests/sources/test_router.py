@@ -1,10 +1,7 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Self, cast
+from datetime import timedelta
 
-import polars as pl
 import pytest
 
 from errors import (
@@ -20,99 +17,14 @@ from errors import (
     SymbolNotFound,
     UnsupportedInterval,
 )
-from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Symbol, Window
-from settings import Settings
+from market import Interval, Quote, Symbol, Window
+from sources import router as routing
 from sources.health import OPENS_AFTER
 from sources.router import Router
-from sources.source import DAY_S, Budget, Capability, Demand, Quota, Source
+from sources.source import DAY_S, Capability, Quota
+from tests.sources.scripted import NOW, Scripted, router
 
-NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=1), NOW)
-
-
-class Scripted:
-    """A source that does as it is told, and counts."""
-
-    display_name: ClassVar[str] = "Scripted"
-    asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
-    markets: ClassVar[frozenset[str]] = frozenset()
-    synthetic: ClassVar[bool] = False
-    delay_seconds: ClassVar[float | None] = None
-    symbols_per_stream: ClassVar[int] = 100
-    max_streams: ClassVar[int] = 1
-    silence_s: ClassVar[float] = 60.0
-    stream_life_s: ClassVar[float | None] = None
-
-    def __init__(
-        self,
-        name: str,
-        priority: int,
-        *,
-        capabilities: frozenset[Capability] = frozenset(Capability),
-        reach: Mapping[Interval, timedelta | None] | None = None,
-        quotas: Sequence[Quota] = (),
-        unknown: frozenset[str] = frozenset(),
-        covers: Callable[[str], bool] = lambda _symbol: True,
-    ) -> None:
-        self.name, self.priority, self.capabilities, self.quotas = name, priority, capabilities, quotas
-        self.reach = dict.fromkeys(Interval) if reach is None else reach
-        self.unknown = unknown
-        self._covers = covers
-        self.asked: list[object] = []
-        self.error: Exception | None = None
-        self.takes_s = 0.0
-
-    @classmethod
-    def opened(cls, settings: Settings, budget: Budget) -> Self:
-        raise NotImplementedError
-
-    def covers(self, symbol: str) -> bool:
-        return self._covers(symbol)
-
-    async def _answer(self, question: object) -> None:
-        self.asked.append(question)
-        await asyncio.sleep(self.takes_s)
-        if self.error is not None:
-            raise self.error
-
-    async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        await self._answer(tuple(symbols))
-        provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
-        return {
-            symbol: Quote(symbol=symbol, price=1.0, time=NOW, provenance=provenance)
-            for symbol in symbols
-            if symbol not in self.unknown
-        }
-
-    async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
-        await self._answer((symbol, interval, window))
-        if symbol in self.unknown:
-            raise SymbolNotFound(symbol)
-        return pl.DataFrame(schema=BAR_SCHEMA)
-
-    async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
-        raise NotImplementedError
-        yield ()
-
-    async def search(self, text: str, limit: int) -> Sequence[Asset]:
-        await self._answer(text)
-        return [Asset(symbol=text, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")][:limit]
-
-    async def asset(self, symbol: str) -> Asset | None:
-        await self._answer(symbol)
-        if symbol in self.unknown:
-            return None
-        return Asset(symbol=symbol, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")
-
-    async def assets(self) -> Sequence[Asset]:
-        return []
-
-    async def aclose(self) -> None:
-        pass
-
-
-def router(*sources: Scripted) -> Router:
-    return Router(cast(Sequence[Source], sources))
 
 
 async def one(asking: Router, symbol: str = "AAPL") -> Quote:
@@ -170,7 +82,7 @@ async def test_all_failing_lists_what_each_said() -> None:
 
 
 async def test_a_silent_source_is_given_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sources.router").router.TIMEOUT_S, Capability.QUOTES, 0.1)
+    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 0.1)
     first, second = Scripted("first", 9), Scripted("second", 1)
     first.takes_s = 30
     start = time.monotonic()
@@ -288,9 +200,9 @@ async def test_hedges_stay_within_a_tenth_of_all_questions() -> None:
     for number in range(20):
         await one(asking, f"S{number}")
     first.takes_s = 0.06
-    for number in range(100):
+    for number in range(60):
         await one(asking, f"T{number}")
-    assert len(second.asked) <= 10 + 13
+    assert 10 <= len(second.asked) <= 10 + 10
 
 
 async def test_the_route_tells_who_would_be_asked_and_why_not() -> None:

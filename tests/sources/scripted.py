@@ -1,0 +1,131 @@
+"""A source that does as a test tells it, and remembers what it was asked."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Self, cast
+
+import polars as pl
+
+from errors import SymbolNotFound
+from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
+from settings import Settings
+from sources.router import Router
+from sources.source import Budget, Capability, Demand, Quota, Source
+
+NOW = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
+
+
+@dataclass(eq=False)
+class Opened:
+    """One stream that is open: what it is to carry, and what it says next."""
+
+    demand: Demand
+    says: "asyncio.Queue[list[Quote] | Exception]" = field(default_factory=asyncio.Queue)
+
+
+class Scripted:
+    """A source that does as it is told, and counts."""
+
+    display_name: ClassVar[str] = "Scripted"
+    asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
+    markets: ClassVar[frozenset[str]] = frozenset()
+    synthetic: ClassVar[bool] = False
+    delay_seconds: ClassVar[float | None] = None
+    symbols_per_stream: ClassVar[int] = 2
+    max_streams: ClassVar[int] = 3
+    silence_s: ClassVar[float] = 60.0
+    stream_life_s: ClassVar[float | None] = None
+
+    def __init__(
+        self,
+        name: str,
+        priority: int,
+        *,
+        capabilities: frozenset[Capability] = frozenset(Capability),
+        reach: Mapping[Interval, timedelta | None] | None = None,
+        quotas: Sequence[Quota] = (),
+        unknown: frozenset[str] = frozenset(),
+        covers: Callable[[str], bool] = lambda _symbol: True,
+    ) -> None:
+        self.name, self.priority, self.capabilities, self.quotas = name, priority, capabilities, quotas
+        self.reach = dict.fromkeys(Interval) if reach is None else reach
+        self.unknown = unknown
+        self._covers = covers
+        self.asked: list[object] = []
+        self.error: Exception | None = None
+        self.takes_s = 0.0
+        self.streams: list[Opened] = []
+        self.opened_streams = 0
+
+    @classmethod
+    def opened(cls, settings: Settings, budget: Budget) -> Self:
+        raise NotImplementedError
+
+    def covers(self, symbol: str) -> bool:
+        return self._covers(symbol)
+
+    async def _answer(self, question: object) -> None:
+        self.asked.append(question)
+        await asyncio.sleep(self.takes_s)
+        if self.error is not None:
+            raise self.error
+
+    async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        await self._answer(tuple(symbols))
+        provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
+        return {
+            symbol: Quote(symbol=symbol, price=1.0, time=NOW, provenance=provenance)
+            for symbol in symbols
+            if symbol not in self.unknown
+        }
+
+    async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
+        await self._answer((symbol, interval, window))
+        if symbol in self.unknown:
+            raise SymbolNotFound(symbol)
+        return pl.DataFrame(schema=BAR_SCHEMA)
+
+    async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
+        opened = Opened(demand)
+        self.streams.append(opened)
+        self.opened_streams += 1
+        try:
+            if self.error is not None:
+                raise self.error
+            while True:
+                said = await opened.says.get()
+                if isinstance(said, Exception):
+                    raise said
+                yield said
+        finally:
+            self.streams.remove(opened)
+
+    def tick(self, symbol: str, price: float = 1.0, at: datetime = NOW) -> None:
+        """Send a tick down every stream that is to carry the symbol."""
+        provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
+        for opened in self.streams:
+            if symbol in opened.demand.symbols:
+                opened.says.put_nowait([Quote(symbol=symbol, price=price, time=at, provenance=provenance)])
+
+    async def search(self, text: str, limit: int) -> Sequence[Asset]:
+        await self._answer(text)
+        return [Asset(symbol=text, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")][:limit]
+
+    async def asset(self, symbol: str) -> Asset | None:
+        await self._answer(symbol)
+        if symbol in self.unknown:
+            return None
+        return Asset(symbol=symbol, name=self.name, type=AssetType.STOCK, market_code=None, currency="USD")
+
+    async def assets(self) -> Sequence[Asset]:
+        return []
+
+    async def aclose(self) -> None:
+        pass
+
+
+def router(*sources: Scripted) -> Router:
+    """A router of scripted sources."""
+    return Router(cast(Sequence[Source], sources))
