@@ -16,6 +16,7 @@ from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys
 from errors import StoreUnavailable
 from live.recorder import Recorder
+from live.tending import is_ending
 from market import Quote
 from sources.source import Demand
 from sources.streams import Streams
@@ -58,7 +59,7 @@ class Collector:
 
     async def run(self) -> None:
         """Wait for the lease and collect while it is held, until cancelled."""
-        while True:
+        while not is_ending():
             try:
                 epoch = await self._redis.eval(
                     _TAKE, 2, self._keys.collector, self._keys.epoch, self._id, int(LEASE_S * 1000)
@@ -73,7 +74,7 @@ class Collector:
         demand = Demand()
         streaming = asyncio.create_task(self._stream(epoch, demand))
         try:
-            while not streaming.done() and await self._renew():
+            while not streaming.done() and not is_ending() and await self._renew():
                 demand.set(await self._watched())
                 await asyncio.wait([streaming], timeout=RENEW_S)
             if streaming.done():

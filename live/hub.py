@@ -16,6 +16,7 @@ from db.quotes import QuoteCache, QuoteEvent, decode_event
 from db.redis import Keys
 from errors import StoreUnavailable
 from live.mailbox import Mailbox
+from live.tending import is_ending
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Hub:
 
     async def run(self) -> None:
         """Listen to the bus until cancelled."""
-        while True:
+        while not is_ending():
             try:
                 await self._listen()
             except _AWAY as error:
@@ -99,20 +100,21 @@ class Hub:
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        async with self._redis.pubsub() as pubsub, asyncio.TaskGroup() as tasks:
+        async with self._redis.pubsub() as pubsub:
             async with self._commands:
                 await pubsub.subscribe(self._heartbeat, *map(self._keys.quotes, self._topics))
                 self._pubsub = pubsub
-            beating = tasks.create_task(self._beat())
+            beating = asyncio.create_task(self._beat())
             try:
                 await self._read(pubsub)
             finally:
                 self._pubsub = None
                 beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
 
     async def _read(self, pubsub: PubSub) -> None:
         heard = time.monotonic()
-        while True:
+        while not is_ending():
             message = await pubsub.get_message(timeout=BEAT_S)
             if message is None:
                 if time.monotonic() - heard > SILENCE_S:
@@ -143,7 +145,7 @@ class Hub:
         topic.confirmed.set()
 
     async def _beat(self) -> None:
-        while True:
+        while not is_ending():
             with suppress(*_AWAY):
                 await self._redis.publish(self._heartbeat, b"")
                 await self._demand(list(self._topics))

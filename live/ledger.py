@@ -5,6 +5,7 @@ import logging
 
 from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
+from live.tending import is_ending
 from sources.router import Router
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class Ledger:
     async def run(self) -> None:
         """Write every PERIOD_S until cancelled, then once more."""
         try:
-            while True:
+            while not is_ending():
                 await asyncio.sleep(PERIOD_S)
                 await self.flush()
         finally:

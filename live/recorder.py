@@ -5,6 +5,7 @@ import logging
 
 from db.quotes import QuoteStore
 from errors import StoreUnavailable
+from live.tending import is_ending
 from market import Quote
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Recorder:
     async def run(self) -> None:
         """Write every PERIOD_S until cancelled; then write what is left."""
         try:
-            while True:
+            while not is_ending():
                 await asyncio.sleep(PERIOD_S)
                 await self.flush()
         finally:

@@ -22,10 +22,18 @@ async def tended(*runs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _tend(run: Callable[[], Awaitable[None]]) -> None:
+def is_ending() -> bool:
+    """Whether the task that asks has been cancelled.
+
+    A cancellation can get lost: where a time-out, of redis-py say, strikes at the same moment, only the time-out is
+    raised. So whoever goes on after errors asks this before each new round.
+    """
     task = asyncio.current_task()
-    assert task is not None
-    while not task.cancelling():  # a fault while it is being cancelled must not start it again
+    return task is not None and task.cancelling() > 0
+
+
+async def _tend(run: Callable[[], Awaitable[None]]) -> None:
+    while not is_ending():
         try:
             await run()
             logger.error("%s ended, which it never should; it is started again", run.__qualname__)

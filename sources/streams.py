@@ -83,9 +83,11 @@ class Streams:
         try:
             while True:
                 getting = asyncio.ensure_future(waiting.get())
-                await asyncio.wait({getting, keeping}, return_when=asyncio.FIRST_COMPLETED)
-                if keeping.done():
+                try:
+                    await asyncio.wait({getting, keeping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
                     getting.cancel()
+                if keeping.done():
                     keeping.result()
                     return
                 if batch := _newer(getting.result(), newest):
@@ -105,8 +107,10 @@ class Streams:
                 seen = demand.symbols
                 changing = asyncio.ensure_future(demand.changed(seen))
                 tasks = {shard.task for line in lines for shard in line.shards if shard.task}
-                await asyncio.wait({changing, *tasks}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-                changing.cancel()
+                try:
+                    await asyncio.wait({changing, *tasks}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changing.cancel()
         finally:
             shards = [shard.task for line in lines for shard in line.shards if shard.task]
             for task in shards:

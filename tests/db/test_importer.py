@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from db import importer, tabular
+from db import tabular
 from db.bars import BarStore
 from db.database import Database
 from db.importer import ImportedBars, import_bars, import_splits
@@ -287,25 +287,6 @@ async def test_a_file_that_is_damaged_further_down_changes_nothing(
         await import_bars(database, partitions, path)
     assert await held_bars(database) == []
     assert await coverage(database) == {}
-
-
-async def test_partitions_are_made_a_few_years_at_a_time(
-    database: Database, partitions: Partitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[list[datetime]] = []
-
-    async def ensure(table: str, instants: list[datetime]) -> None:
-        made.append(instants)
-        await Partitions(database).ensure(table, instants)
-
-    monkeypatch.setattr(partitions, "ensure", ensure)
-    monkeypatch.setattr(importer, "_MONTHS_AT_ONCE", 12)
-    months = [f"AAPL,{year}-{month:02d}-15,1,1,1,1," for year in (2002, 2001, 2000) for month in range(1, 13)]
-    result = await import_bars(database, partitions, write(tmp_path, *months))
-    assert result.changed == 36
-    assert [(some[0], some[-1], len(some)) for some in made] == [
-        (day(f"{year}-01-01"), day(f"{year}-12-01"), 12) for year in (2000, 2001, 2002)
-    ]
 
 
 async def test_a_full_disk_of_postgresql_is_told_and_changes_nothing(

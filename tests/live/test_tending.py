@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from live.tending import tended
+from live.tending import is_ending, tended
 
 
 async def test_what_dies_is_started_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,3 +40,21 @@ async def test_a_fault_at_the_end_does_not_start_it_again() -> None:
     async with asyncio.timeout(5), tended(fails_as_it_ends):
         await asyncio.sleep(0)
     assert runs == 1
+
+
+async def test_a_cancellation_that_got_lost_still_ends_it() -> None:
+    rounds = 0
+
+    async def loses_it() -> None:
+        nonlocal rounds
+        while not is_ending():
+            rounds += 1
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:  # as a time-out at the same moment would
+                continue
+
+    async with asyncio.timeout(5), tended(loses_it):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert rounds == 1
