@@ -1,11 +1,14 @@
-"""How the sources do, over all processes: the table `data_sources`."""
+"""How the sources do, over all processes: the tables `data_sources` and `quarantine`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from db.database import Database
 from sources.health import Tally
+from sources.quality import Quarantined
 from sources.source import DAY_S, Source
 
 _ENTER = """
@@ -24,6 +27,10 @@ _ADD = """
             ELSE COALESCE(avg_response_time, $5 / (1 - $4)) * $4::float8::numeric + $5::float8::numeric END,
         error_count = error_count + $6, last_error_at = COALESCE($7, last_error_at), updated_at = now()
     WHERE name = $1
+"""
+_QUARANTINE = """
+    INSERT INTO quarantine (source, symbol, kind, reason, payload, received_at)
+    VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)
 """
 
 
@@ -74,6 +81,16 @@ class SourceStatsStore:
         if rows:
             async with self._database.connection() as connection:
                 await connection.executemany(_ADD, rows)
+
+    async def quarantine(self, aside: Sequence[Quarantined]) -> None:
+        """Keep what was set aside, and why."""
+        rows = [
+            (said.source, said.symbol, said.kind, said.reason, orjson.dumps(said.payload).decode(), said.received_at)
+            for said in aside
+        ]
+        if rows:
+            async with self._database.connection() as connection:
+                await connection.executemany(_QUARANTINE, rows)
 
     async def get(self) -> dict[str, SourceStats]:
         """The measured values by the name of the source."""

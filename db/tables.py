@@ -277,3 +277,18 @@ class Delivery(SQLModel, table=True):
     attempts: int = Field(default=0, sa_column_kwargs=_default("0"))
     last_error: str | None = None
     updated_at: datetime = _instant()
+
+
+class Quarantine(SQLModel, table=True):
+    """Something impossible that a source said, kept for those who want to know why it was not served."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (Index("quarantine_symbol", "symbol", "received_at"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    source: str
+    symbol: str
+    kind: str
+    reason: str
+    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    received_at: datetime = _instant()

@@ -32,7 +32,11 @@ class Ledger:
     async def flush(self) -> None:
         """Write now; what cannot be written is lost to the averages, and the log says so."""
         tallies = {name: health.tally() for name, health in self._router.health.items()}
+        aside = self._router.quality.drain()
+        for said in aside:
+            logger.warning("%s: a %s of %s is set aside: %s", said.source, said.kind, said.symbol, said.reason)
         try:
             await self._store.add(tallies)
+            await self._store.quarantine(aside)
         except StoreUnavailable as error:
             logger.warning("how the sources did was not recorded: %s", error)

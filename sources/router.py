@@ -14,6 +14,7 @@ import polars as pl
 
 from errors import (
     SmartFinError,
+    SourceBadAnswer,
     SourceFault,
     SourceTimeout,
     SourceUnavailable,
@@ -24,6 +25,7 @@ from errors import (
 from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource, Symbol, Window, venue
 from sources.flight import Flights
 from sources.health import Health
+from sources.quality import Quality
 from sources.source import DAY_S, Capability, Source
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,8 @@ class Router:
     all questions.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], quality: Quality | None = None) -> None:
+        self.quality = quality or Quality()
         self.sources = tuple(sorted(sources, key=lambda source: -source.priority))
         self.health = {source.name: Health() for source in self.sources}
         self._flights = Flights()
@@ -110,12 +113,17 @@ class Router:
             raise UnsupportedInterval(f"No source has {interval} bars of {symbol}; ask for one of {names}.")
 
         async def ask(source: Source) -> FetchedBars:
-            frame = await source.history(symbol, interval, window)
+            given = await source.history(symbol, interval, window)
+            frame, quality, flags = self.quality.bars(source.name, symbol, interval, window, given)
+            if frame.is_empty() and not given.is_empty():
+                raise SourceBadAnswer(f"none of the {given.height} bars of {source.name} is possible")
             provenance = Provenance(
                 source=source.name,
                 served_from=ServedFrom.LIVE,
                 received_at=datetime.now(UTC),
                 delay_seconds=source.delay_seconds,
+                quality=quality,
+                flags=flags,
                 synthetic=source.synthetic,
             )
             return FetchedBars(frame, provenance)
@@ -182,20 +190,28 @@ class Router:
         skipped: Sequence[SkippedSource] = ()
         able = self._able(symbols[0], Capability.QUOTES)
         unknown = False
+        impossible: dict[str, SkippedSource] = {}
         while wanted and able:
             try:
-                (source, quotes), skipped = await self._first(
+                (source, given), skipped = await self._first(
                     wanted[0], Capability.QUOTES, able, partial(_asked, tuple(wanted)), skipped
                 )
             except SourceUnavailable as error:
                 skipped = error.skipped
                 break
             unknown = True
-            found |= {symbol: _skipping(quotes[symbol], skipped) for symbol in wanted if symbol in quotes}
+            quotes = {quote.symbol: quote for quote in self.quality.quotes(source.name, list(given.values()))}
+            for symbol in wanted:
+                if symbol in quotes:
+                    passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
+                    found[symbol] = _skipping(quotes[symbol], passed)
+                elif symbol in given:
+                    impossible[symbol] = SkippedSource(source.name, SourceBadAnswer.code, "its quote is impossible")
             wanted = [symbol for symbol in wanted if symbol not in quotes]
             able = able[able.index(source) + 1 :]
         for symbol in wanted:
-            found[symbol] = not_found(symbol) if unknown and not skipped else _unavailable(symbol, skipped)
+            passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
+            found[symbol] = not_found(symbol) if unknown and not passed else _unavailable(symbol, passed)
         return found
 
     async def _first(

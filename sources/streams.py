@@ -90,7 +90,8 @@ class Streams:
                 if keeping.done():
                     keeping.result()
                     return
-                if batch := _newer(getting.result(), newest):
+                given = _newer(getting.result(), newest)
+                if batch := self._router.quality.quotes(given[0].provenance.source, given) if given else ():
                     yield batch
         finally:
             keeping.cancel()

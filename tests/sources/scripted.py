@@ -56,6 +56,7 @@ class Scripted:
         self.asked: list[object] = []
         self.error: Exception | None = None
         self.takes_s = 0.0
+        self.price = 1.0
         self.streams: list[Opened] = []
         self.opened_streams = 0
 
@@ -76,7 +77,7 @@ class Scripted:
         await self._answer(tuple(symbols))
         provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
         return {
-            symbol: Quote(symbol=symbol, price=1.0, time=NOW, provenance=provenance)
+            symbol: Quote(symbol=symbol, price=self.price, time=NOW, provenance=provenance)
             for symbol in symbols
             if symbol not in self.unknown
         }

@@ -1,0 +1,208 @@
+"""What sources say, weighed: the impossible is set aside and never served, the doubtful loses points by name."""
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from market import AssetType, Interval, Quote, Window, venue
+
+AHEAD: Final = timedelta(seconds=60)
+"""How far a source's clock may be ahead of ours."""
+LATE: Final = timedelta(minutes=30)
+"""How old a price may be, beside the known delay, while its market is open."""
+CONFIRMED: Final = 0.05
+"""A jump is confirmed by a next price that is no further from it than this."""
+REMEMBERED_SYMBOLS: Final = 10_000
+KEPT_FOR_STORING: Final = 1_000
+
+JUMPS: Final = {AssetType.FOREX: 0.1, AssetType.INDEX: 0.15, AssetType.CRYPTO: 0.5}
+_JUMP: Final = 0.25
+
+POINTS: Final = {
+    "CROSSED": 20,
+    "OUT_OF_RANGE": 20,
+    "JUMP": 50,
+    "CURRENCY": 30,
+    "OLD": 30,
+    "EARLIER_THAN_BEFORE": 20,
+    "QUARANTINED": 10,
+}
+"""What each flag takes from the 100 points.
+
+CROSSED: bid above ask. OUT_OF_RANGE: price outside the session's high and low. JUMP: further from the last price
+than is believable, and not confirmed. CURRENCY: not the one of the venue. OLD: older than an open market allows.
+EARLIER_THAN_BEFORE: earlier than a price that was known already. QUARANTINED: other bars of the answer were set aside.
+"""
+
+_SIZES: Final = ("volume", "turnover", "bid_size", "ask_size", "last_size")
+_NUMBERS: Final = tuple(field.name for field in fields(Quote) if field.type in (float, float | None))
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Something impossible that a source said, and why it is."""
+
+    source: str
+    symbol: str
+    kind: str
+    reason: str
+    payload: dict[str, Any]
+    received_at: datetime
+
+
+class Quality:
+    """Weighs quotes and bars; remembers the last price of each symbol, of as many symbols as are in use."""
+
+    def __init__(
+        self, is_open: Callable[[str], bool] = lambda _symbol: False, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._is_open = is_open
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._last: OrderedDict[str, Quote] = OrderedDict()
+        self._jumped: dict[str, float] = {}
+        self._quarantined: deque[Quarantined] = deque(maxlen=KEPT_FOR_STORING)
+
+    def quotes(self, source: str, quotes: Sequence[Quote]) -> list[Quote]:
+        """The quotes that are possible, each with its points and flags; the others are set aside."""
+        kept = []
+        for quote in quotes:
+            reason = self._impossibility(quote)
+            if reason is None:
+                kept.append(self._flagged(quote))
+            else:
+                self._set_aside(source, quote.symbol, "quote", reason, _plain(asdict(quote)))
+        return kept
+
+    def bars(
+        self, source: str, symbol: str, interval: Interval, window: Window, frame: pl.DataFrame
+    ) -> tuple[pl.DataFrame, int, tuple[str, ...]]:
+        """The bars that are possible, ascending and unique, then the points and the flags of the answer."""
+        ordered = frame.sort("time", maintain_order=True)
+        reasons = ordered.with_columns(reason=_bar_reason(symbol, window, self._clock()))
+        good = reasons.filter(pl.col("reason").is_null()).drop("reason")
+        for row in reasons.filter(pl.col("reason").is_not_null()).iter_rows(named=True):
+            reason = row.pop("reason")
+            self._set_aside(source, symbol, f"bar {interval}", reason, _plain(row))
+        if good.height == frame.height:
+            return good, 100, ()
+        return good, 100 - POINTS["QUARANTINED"], ("QUARANTINED",)
+
+    def drain(self) -> list[Quarantined]:
+        """What was set aside since the last call; the oldest are lost where it is very much."""
+        aside = list(self._quarantined)
+        self._quarantined.clear()
+        return aside
+
+    def _impossibility(self, quote: Quote) -> str | None:
+        for name in _NUMBERS:
+            value = getattr(quote, name)
+            if value is None:
+                continue
+            if not math.isfinite(value):
+                return f"{name} is {value}"
+            if value < 0 and name in _SIZES:
+                return f"{name} is negative"
+        if quote.price <= 0:
+            return "the price is not above 0"
+        if quote.high is not None and quote.low is not None and quote.high < quote.low:
+            return "high is below low"
+        if quote.time > self._clock() + AHEAD:
+            return "its time is in the future"
+        return None
+
+    def _flagged(self, quote: Quote) -> Quote:
+        flags = [*quote.provenance.flags, *self._flags(quote)]
+        self._remember(quote)
+        if not flags:
+            return quote
+        lost = sum(POINTS.get(flag, 0) for flag in flags)
+        provenance = replace(
+            quote.provenance, flags=tuple(dict.fromkeys(flags)), quality=max(0, quote.provenance.quality - lost)
+        )
+        return replace(quote, provenance=provenance)
+
+    def _flags(self, quote: Quote) -> list[str]:
+        flags = []
+        last = self._last.get(quote.symbol)
+        if quote.bid is not None and quote.ask is not None and quote.bid > quote.ask:
+            flags.append("CROSSED")
+        above = quote.high is not None and quote.price > quote.high
+        if above or (quote.low is not None and quote.price < quote.low):
+            flags.append("OUT_OF_RANGE")
+        if last is not None and self._is_jump(quote, last):
+            flags.append("JUMP")
+        expected = venue(quote.symbol)
+        if quote.currency is not None and quote.currency != expected.currency and expected.market_code is not None:
+            flags.append("CURRENCY")
+        if last is not None and quote.time < last.time:
+            flags.append("EARLIER_THAN_BEFORE")
+        allowed = LATE + timedelta(seconds=quote.provenance.delay_seconds or 0.0)
+        if self._clock() - quote.time > allowed and self._is_open(quote.symbol):
+            flags.append("OLD")
+        return flags
+
+    def _is_jump(self, quote: Quote, last: Quote) -> bool:
+        allowed = JUMPS.get(venue(quote.symbol).asset_type, _JUMP)
+        if abs(quote.price / last.price - 1) <= allowed:
+            self._jumped.pop(quote.symbol, None)
+            return False
+        before = self._jumped.get(quote.symbol)
+        if before is not None and abs(quote.price / before - 1) <= CONFIRMED:
+            del self._jumped[quote.symbol]
+            return False
+        self._jumped[quote.symbol] = quote.price
+        return True
+
+    def _remember(self, quote: Quote) -> None:
+        if quote.symbol in self._jumped:
+            return  # not before it is confirmed
+        self._last[quote.symbol] = quote
+        self._last.move_to_end(quote.symbol)
+        if len(self._last) > REMEMBERED_SYMBOLS:
+            forgotten, _ = self._last.popitem(last=False)
+            self._jumped.pop(forgotten, None)
+
+    def _set_aside(self, source: str, symbol: str, kind: str, reason: str, payload: dict[str, Any]) -> None:
+        self._quarantined.append(Quarantined(source, symbol, kind, reason, payload, self._clock()))
+
+
+def _bar_reason(symbol: str, window: Window, now: datetime) -> pl.Expr:
+    """Why a bar is impossible; null if it is not. The bars must be ascending by time."""
+    prices = [pl.col(name) for name in ("open", "high", "low", "close")]
+    unknown = pl.any_horizontal(price.is_null() | ~price.is_finite() for price in prices)
+    may_sink = venue(symbol).asset_type in (AssetType.INDEX, AssetType.COMMODITY) or symbol.endswith("=F")
+    sunk = pl.lit(value=False) if may_sink else pl.min_horizontal(prices) <= 0
+    volume = pl.col("volume")
+    rules = [
+        (unknown, "a price is missing or no number"),
+        (sunk, "a price is not above 0"),
+        (pl.col("high") < pl.max_horizontal(prices), "high is not the highest"),
+        (pl.col("low") > pl.min_horizontal(prices), "low is not the lowest"),
+        ((volume < 0) | ~volume.is_finite(), "the volume is negative or no number"),
+        (pl.col("time") > now + AHEAD, "its time is in the future"),
+        (~pl.col("time").is_between(window.start, window.end, closed="left"), "it lies outside the window asked for"),
+        (pl.col("time") == pl.col("time").shift(1), "there is a bar of this time already"),
+        ((pl.col("split_factor") <= 0) | ~pl.col("split_factor").is_finite(), "the split is impossible"),
+        ((pl.col("dividend") < 0) | ~pl.col("dividend").is_finite(), "the dividend is impossible"),
+    ]
+    return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
+
+
+def _plain(fields_: dict[str, Any]) -> dict[str, Any]:
+    """The same as JSON can hold it: numbers that are none as text."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return _plain(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        if isinstance(value, str | int | float | None):
+            return value
+        return str(value)
+
+    return {name: plain(value) for name, value in fields_.items()}
