@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from settings import Mode, Settings
+from sources.alphavantage import AlphaVantage
 from sources.sandbox import Sandbox
 from sources.source import Budget, Source
 
 SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
-    Mode.LIVE: (),
+    Mode.LIVE: (AlphaVantage,),
 }
 
 

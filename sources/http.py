@@ -99,8 +99,9 @@ class Http:
             raise self.bad_answer(path, answer.text, "is not JSON")
         try:
             return parse(answer.json)
-        except (LookupError, TypeError, ValueError, ArithmeticError) as fault:
-            raise self.bad_answer(path, answer.text, f"has another shape ({type(fault).__name__}: {fault})") from fault
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as fault:
+            what = f"has another shape ({type(fault).__name__}: {fault})"
+            raise self.bad_answer(path, answer.text, what) from None  # the fault's own text may hold a key
 
     async def fetch(
         self,
@@ -135,8 +136,8 @@ class Http:
 
     def bad_answer(self, path: str, text: str, what: str) -> SourceBadAnswer:
         """The error for an answer that is not what it should be; logs the payload, without secrets."""
-        path = path.partition("?")[0]
-        logger.warning("%s: the answer of %s %s: %s", self._source, path, what, self.scrubbed(text[:LOGGED_CHARS]))
+        path, what = path.partition("?")[0], self.scrubbed(what)
+        logger.warning("%s: the answer of %s %s: %s", self._source, path, what, self.scrubbed(text)[:LOGGED_CHARS])
         return SourceBadAnswer(f"the answer of {self._source} {what}")
 
     def scrubbed(self, text: str) -> str:

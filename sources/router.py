@@ -146,7 +146,10 @@ class Router:
         return await self._flights.join(("asset", symbol), first)
 
     async def search(self, text: str, limit: int) -> Sequence[Asset]:
-        """Assets that are like the text, from every source that can search; fewer where some fail."""
+        """Assets that are like the text, from every source that can search; fewer where some fail.
+
+        A source with a quota of the day is asked only where the others find nothing.
+        """
 
         async def ask(source: Source) -> Sequence[Asset]:
             try:
@@ -156,7 +159,9 @@ class Router:
                 return ()
 
         searching = [source for source in self.sources if self._obstacle(source, Capability.SEARCH) is None]
-        found = await asyncio.gather(*map(ask, searching))
+        found = await asyncio.gather(*(ask(source) for source in searching if not _is_scarce(source)))
+        if not any(found):
+            found = await asyncio.gather(*(ask(source) for source in searching if _is_scarce(source)))
         return list({asset.symbol: asset for assets in reversed(found) for asset in assets}.values())[:limit]
 
     async def assets(self) -> Sequence[Asset]:

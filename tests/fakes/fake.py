@@ -106,7 +106,7 @@ class Fake:
         """Listen, on the port of before if there was one."""
         app = web.Application(middlewares=[self._middleware()])
         app.add_routes(self.routes())
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await site.start()
