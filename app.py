@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypedDict
 
@@ -11,11 +11,13 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.database import Database
 from db.embedded import servers
+from db.markets import MarketCache
 from db.migrate import migrate
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
@@ -27,16 +29,21 @@ from gateway.health import livez, readyz
 from gateway.http import GRAPHIQL, GraphQLView
 from gateway.masking import Mask
 from live.collector import Collector
+from live.hours import Hours
 from live.hub import Hub
 from live.ledger import Ledger
+from live.markets import Markets
 from live.recorder import Recorder
 from live.tending import tended
+from resolvers.searched import Searched
 from resolvers.world import World
 from schema.build import build_schema
 from settings import Mode, Role, Settings, load_settings
 from sources.catalog import SOURCES, open_sources
 from sources.flight import Flights
+from sources.quality import Quality
 from sources.router import Router
+from sources.source import Source
 from sources.streams import Streams
 
 logger = logging.getLogger(__name__)
@@ -52,6 +59,29 @@ class State(TypedDict):
     database: Database
     redis: Redis
     prepared: asyncio.Event
+
+
+@asynccontextmanager
+async def open_sources_alone(
+    settings: Settings,
+) -> AsyncIterator[tuple[Database, Redis, Sequence[Source], dict[str, RedisBudget]]]:
+    """The stores and the sources of the mode, for a command."""
+    async with AsyncExitStack() as stack:
+        urls = stack.enter_context(servers(settings))
+        database = Database(urls.database_url, settings.mode.value)
+        stack.push_async_callback(database.aclose)
+        redis = connect(urls.redis_url)
+        stack.push_async_callback(redis.aclose)
+        budgets = _budgets(settings, redis)
+        sources = open_sources(settings, budgets)
+        for source in sources:
+            stack.push_async_callback(source.aclose)
+        yield database, redis, sources, budgets
+
+
+def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
+    keys = Keys(settings.mode)
+    return {kind.name: RedisBudget(redis, keys, kind.name, kind.quotas) for kind in SOURCES[settings.mode]}
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -94,8 +124,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
     redis = connect(urls.redis_url)
     stack.push_async_callback(redis.aclose)
     keys = Keys(settings.mode)
-    budgets = {kind.name: RedisBudget(redis, keys, kind.name, kind.quotas) for kind in SOURCES[settings.mode]}
-    router = Router(open_sources(settings, budgets))
+    budgets = _budgets(settings, redis)
+    hours = Hours(always_open=settings.mode is Mode.SANDBOX)
+    router = Router(open_sources(settings, budgets), Quality(hours.is_open))
     stack.push_async_callback(router.aclose)
     flights = Flights()
     stack.push_async_callback(flights.aclose)
@@ -103,12 +134,15 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
     partitions = Partitions(database)
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
+    assets = AssetStore(database)
     world = World(
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
         router=router,
         flights=flights,
-        assets=AssetStore(database),
+        assets=assets,
+        asset_index=AssetIndex(assets),
+        searched=Searched(),
         bars=BarStore(database, partitions),
         quote_cache=cache,
         quote_store=quote_store,
@@ -116,6 +150,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
         source_stats=SourceStatsStore(database),
         budgets=budgets,
         hub=Hub(redis, keys, cache),
+        markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
     )
     prepared = asyncio.Event()
 
@@ -124,9 +159,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
         prepared.set()
         await asyncio.Event().wait()
 
-    runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run]
+    runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
     if settings.role is Role.ALL:
-        runs.append(Collector(redis, keys, cache, world.recorder, Streams(router)).run)
+        runs.append(Collector(redis, keys, cache, world.recorder, Streams(router, hours.is_open)).run)
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):

@@ -94,6 +94,31 @@ def migrate(**options: Any) -> None:
     click.echo(f"The tables of {settings.mode} are up to date.")
 
 
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose sources.")
+def doctor(**options: Any) -> None:
+    """Tell what works: PostgreSQL, Redis, and each source with its key and its quota."""
+    settings = _settings(**options)
+    from app import open_sources_alone
+    from jobs.doctor import examine
+
+    async def run() -> bool:
+        well = True
+        async with open_sources_alone(settings) as (database, redis, sources, budgets):
+            async for finding in examine(database, redis, sources, budgets):
+                well = well and finding.is_well
+                click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.details}")
+        return well
+
+    click.echo(f"Mode: {settings.mode.value}")
+    well = asyncio.run(run())
+    click.echo("A query to paste into GraphiQL, while it serves:")
+    click.echo("  { sources { name breaker successRate quotas { window limit used resetsAt } } }")
+    if not well:
+        sys.exit(1)
+
+
 @commands.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--symbol", help="The symbol of every row, where the file does not name it.")

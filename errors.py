@@ -5,6 +5,7 @@
     │   ├── InvalidSymbol         INVALID_SYMBOL
     │   ├── TooManySymbols        TOO_MANY_SYMBOLS
     │   ├── SymbolNotFound        SYMBOL_NOT_FOUND
+    │   ├── MarketNotFound        MARKET_NOT_FOUND
     │   ├── InvalidWindow         INVALID_WINDOW
     │   ├── InvalidLimit          INVALID_LIMIT
     │   ├── InvalidPeriod         INVALID_PERIOD
@@ -67,6 +68,12 @@ class SymbolNotFound(RequestError):
     """No source and no table knows this symbol."""
 
     code = "SYMBOL_NOT_FOUND"
+
+
+class MarketNotFound(RequestError):
+    """There is no market of this code."""
+
+    code = "MARKET_NOT_FOUND"
 
 
 class InvalidWindow(RequestError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NewType
 
 import polars as pl
@@ -54,6 +55,15 @@ class ServedFrom(StrEnum):
     CACHE = "CACHE"
     STORE = "STORE"
     STALE = "STALE"
+
+
+class MarketPhase(StrEnum):
+    """Where a market stands in its day; PRE and POST are trading outside the regular session."""
+
+    PRE = "PRE"
+    OPEN = "OPEN"
+    POST = "POST"
+    CLOSED = "CLOSED"
 
 
 class PriceField(StrEnum):
@@ -149,6 +159,7 @@ _SUFFIXES: Final = {
 }
 
 
+@lru_cache(10_000)
 def venue(symbol: str) -> Venue:
     """Where a symbol trades by its spelling: 0700.HK, EURUSD=X, BTC-USD, ^GSPC; else a share in New York.
 
@@ -159,7 +170,7 @@ def venue(symbol: str) -> Venue:
     if symbol.startswith("^"):
         return Venue(AssetType.INDEX, None, "USD", "America/New_York")
     base, _, quoted = symbol.rpartition("-")
-    if base and len(quoted) in (3, 4) and quoted.isalpha():
+    if base and 3 <= len(quoted) <= 5 and quoted.isalnum():
         return Venue(AssetType.CRYPTO, "CRYPTO", quoted, "UTC")
     listed = _SUFFIXES.get(symbol.rpartition(".")[2]) if "." in symbol else None
     code, currency, timezone = listed or (None, "USD", "America/New_York")
@@ -267,6 +278,25 @@ class Asset:
     is_tradable: bool = True
     delisting_date: date | None = None
     trading_hours: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """The state of one market, which holds until `changes_at`; None there if it never changes.
+
+    `opens_at` and `closes_at` are the regular session of the venue's present day, None where it has none or the
+    market never closes. `next_open` is the next opening still to come, after a lunch break too.
+    """
+
+    code: str
+    name: str
+    timezone: str
+    phase: MarketPhase
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+    next_open: datetime | None = None
+    is_holiday: bool = False
+    changes_at: datetime | None = field(default=None, compare=False)
 
 
 INSTANT: Final = pl.Datetime("us", "UTC")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from db import tables
@@ -47,31 +47,24 @@ class AssetStore:
             rows = await session.scalars(select(tables.Asset).where(_column("symbol").in_(symbols)))
             return {row.symbol: _asset(row) for row in rows}
 
-    async def search(
-        self, *, wanted: str | None, asset_type: AssetType | None, market: str | None, first: int, after: str | None
-    ) -> AssetPage:
-        """The first `first` assets after the symbol `after`, ordered by symbol.
+    async def names(self) -> Sequence[tuple[str, str, str, str | None]]:
+        """Symbol, name, type and market of every asset, ordered by symbol."""
+        columns = [_column(name) for name in ("symbol", "name", "asset_type", "market")]
+        async with self._database.session() as session:
+            rows = await session.execute(select(*columns).order_by(columns[0]))
+            return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-        `wanted` is looked for at the start of symbols and of words of names, whatever the case.
-        """
+    async def page(self, asset_type: AssetType | None, market: str | None, first: int, after: str | None) -> AssetPage:
+        """The first `first` assets after the symbol `after`, ordered by symbol."""
         filters: list[ColumnElement[bool]] = []
-        if wanted:
-            start = _like(wanted)
-            filters.append(
-                or_(
-                    _column("symbol").ilike(f"{start}%"),
-                    _column("name").ilike(f"{start}%"),
-                    _column("name").ilike(f"% {start}%"),
-                )
-            )
         if asset_type:
             filters.append(_column("asset_type") == asset_type.value)
         if market:
             filters.append(_column("market") == market)
         symbol = _column("symbol")
+        beyond = [symbol > after] if after else []
         async with self._database.session() as session:
             total = await session.scalar(select(func.count()).select_from(tables.Asset).where(*filters))
-            beyond = [symbol > after] if after else []
             rows = list(
                 await session.scalars(select(tables.Asset).where(*filters, *beyond).order_by(symbol).limit(first + 1))
             )
@@ -86,10 +79,6 @@ class AssetStore:
 def _column(name: str) -> ColumnElement[str]:
     column: ColumnElement[str] = tables.Asset.__table__.c[name]  # type: ignore[attr-defined]
     return column
-
-
-def _like(words: str) -> str:
-    return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _row(asset: Asset) -> dict[str, object]:

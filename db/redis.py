@@ -41,6 +41,10 @@ class Keys:
         """What a source was asked in one window of one of its quotas."""
         return f"{self.prefix}rate_limit:source:{source}:{seconds}:{window}"
 
+    def market(self, code: str) -> str:
+        """State of a market."""
+        return f"{self.prefix}market:status:{code}"
+
     def heartbeat(self, hub: str) -> str:
         """Channel on which a hub hears itself, to know that the bus is alive."""
         return f"{self.prefix}market:heartbeat:{hub}"

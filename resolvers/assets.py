@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from strawberry.types import Info
 
+from db.assets import AssetPage
 from errors import InvalidCursor, InvalidLimit
 from market import Asset, AssetType, Quote, Symbol
 from resolvers.symbols import checked_symbol
-from resolvers.world import Context
+from resolvers.world import Context, World
 
 MAX_PAGE = 100
 
@@ -70,16 +71,16 @@ async def assets(
     first: int = 20,
     after: str | None = None,
 ) -> Connection:
-    """A page of the assets that match, ordered by symbol."""
+    """A page of the assets that match: by symbol, or by likeness where something is searched for."""
     if not 1 <= first <= MAX_PAGE:
         raise InvalidLimit(f"first: {first} is outside 1 to {MAX_PAGE}.", minimum=1, maximum=MAX_PAGE)
-    page = await info.context.world.assets.search(
-        wanted=(search or "").strip() or None,
-        asset_type=type,
-        market=market,
-        first=first,
-        after=_symbol_after(after) if after else None,
-    )
+    world = info.context.world
+    behind = _symbol_after(after) if after else None
+    text = (search or "").strip()
+    if text:
+        page = await _search(world, text, type, market, first, behind)
+    else:
+        page = await world.assets.page(type, market, first, behind)
     edges = [Edge(_cursor(found.symbol), found) for found in page.assets]
     return Connection(
         edges=edges,
@@ -90,6 +91,26 @@ async def assets(
             end_cursor=edges[-1].cursor if edges else None,
         ),
         total_count=page.total,
+    )
+
+
+async def _search(
+    world: World, text: str, asset_type: AssetType | None, market: str | None, first: int, after: str | None
+) -> AssetPage:
+    """A page of what is like the text, the likeliest first. Where too little is known, the sources are asked once."""
+    symbols = await world.asset_index.search(text, asset_type, market)
+    is_new = len(symbols) < first and world.searched.add(text.casefold())
+    if is_new and (found := await world.router.search(text, MAX_PAGE)):
+        await world.assets.save(found)
+        world.asset_index.outdated()
+        symbols = await world.asset_index.search(text, asset_type, market)
+    start = symbols.index(after) + 1 if after in symbols else 0
+    known = await world.assets.get(symbols[start : start + first])
+    return AssetPage(
+        assets=[known[symbol] for symbol in symbols[start : start + first] if symbol in known],
+        total=len(symbols),
+        has_next=len(symbols) > start + first,
+        has_previous=start > 0,
     )
 
 

@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from strawberry.dataloader import DataLoader
+
+from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
 from live.hub import Hub
+from live.markets import Markets
 from live.recorder import Recorder
+from market import Market
+from resolvers.searched import Searched
 from sources.flight import Flights
 from sources.router import Router
 
@@ -24,6 +30,8 @@ class World:
     router: Router
     flights: Flights
     assets: AssetStore
+    asset_index: AssetIndex
+    searched: Searched
     bars: BarStore
     quote_cache: QuoteCache
     quote_store: QuoteStore
@@ -31,6 +39,7 @@ class World:
     source_stats: SourceStatsStore
     budgets: Mapping[str, RedisBudget]
     hub: Hub
+    markets: Markets
 
 
 @dataclass(slots=True)
@@ -39,3 +48,8 @@ class Context:
 
     world: World
     request_id: str = field(default_factory=lambda: uuid4().hex)
+    markets: DataLoader[str, Market] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Not kept: a connection has one context for as long as it lives.
+        self.markets = DataLoader(self.world.markets.current, cache=False)

@@ -6,8 +6,10 @@ import strawberry
 
 from market import AssetType, Symbol
 from resolvers.history import asset_history
+from resolvers.markets import asset_market
 from resolvers.quotes import asset_quote
 from schema.history import History
+from schema.market import Market
 from schema.quote import Quote
 from schema.scalars import described, resolved_by
 
@@ -19,6 +21,7 @@ class Asset:
     symbol: Symbol
     name: str
     type: AssetType
+    market: Market | None = resolved_by(asset_market, "Where it trades; null where that is none of `Query.markets`.")
     exchange: str | None = described("The venue's own name.")
     currency: str = described("What it is priced in.")
     timezone: str | None = described("IANA zone of the venue.")

@@ -6,11 +6,13 @@ from resolvers.assets import asset, assets
 from resolvers.history import history
 from resolvers.indicators import indicator_catalog
 from resolvers.live import live_quotes
+from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
 from schema.asset import Asset, AssetConnection
 from schema.history import History
 from schema.indicators import IndicatorInfo
+from schema.market import Market
 from schema.quote import Quote
 from schema.scalars import resolved_by, watched_by
 from schema.source import RouteStep, Source
@@ -29,8 +31,12 @@ class Query:
     )
     asset: Asset | None = resolved_by(asset, "What is known of a symbol.")
     assets: AssetConnection = resolved_by(
-        assets, "The assets whose symbol, or a word of whose name, begins with `search`; at most 100 a page."
+        assets,
+        "Assets, 100 a page at most: with `search` those whose symbol or name is like it, misspelt or not, the"
+        " likeliest first; else ordered by symbol.",
     )
+    market: Market | None = resolved_by(market, "The state of a market, by its code.")
+    markets: list[Market] = resolved_by(markets, "Every market that has a calendar here, and its state.")
     indicator_catalog: list[IndicatorInfo] = resolved_by(
         indicator_catalog, "Every indicator: name, title, group, parameters, outputs, bars of warm-up."
     )
@@ -51,4 +57,9 @@ class Subscription:
         "The current quote of each symbol at once, then every change. A slow reader gets the latest of each symbol,"
         " never a backlog; `maxPerSecond` caps the messages of each symbol. A symbol that nobody knows gives one"
         " error, and the others go on.",
+    )
+    market: Market = watched_by(
+        live_market,
+        "The state of a market at once, then again whenever it changes: each phase at the instant it begins, and the"
+        " hours of the new day at the venue's midnight. No change is left out, however slow the reader.",
     )

@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from errors import InvalidSymbol, InvalidWindow
-from market import Adjustment, AssetType, Interval, PriceField, ServedFrom, Symbol
+from market import Adjustment, AssetType, Interval, MarketPhase, PriceField, ServedFrom, Symbol
 
 Timestamp = NewType("Timestamp", int)
 
@@ -90,6 +90,11 @@ strawberry.enum(
     Adjustment, description="How history is corrected at read: not at all, for splits, or for splits and dividends."
 )
 strawberry.enum(AssetType, description="What kind of thing is traded.")
+strawberry.enum(
+    MarketPhase,
+    description="Where a market stands in its day; PRE and POST are trading outside the regular session. A lunch break"
+    " is CLOSED.",
+)
 strawberry.enum(PriceField, description="The price of a bar that an indicator is computed of.")
 strawberry.enum(
     ServedFrom,

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from settings import Mode, Settings
 from sources.alphavantage import AlphaVantage
+from sources.binance import Binance
+from sources.kraken import Kraken
 from sources.sandbox import Sandbox
 from sources.source import Budget, Source
 
 SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
-    Mode.LIVE: (AlphaVantage,),
+    Mode.LIVE: (AlphaVantage, Binance, Kraken),
 }
 
 

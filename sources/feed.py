@@ -109,7 +109,7 @@ async def feed(
 def _parsed(source: str, dialect: Dialect, frame: str) -> Sequence[Quote]:
     try:
         return dialect.parse(frame)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         logger.warning("%s: a frame makes no sense (%r): %s", source, error, frame[:LOGGED_CHARS])
         return ()
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "schema": {"resolvers", "indicators", "sources"},
     "resolvers": {"db", "sources", "indicators", "live"},
     "live": {"db", "sources"},
+    "jobs": {"db", "sources", "live"},
     "db": {"sources"},
     "sources": set(),
     "indicators": set(),

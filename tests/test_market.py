@@ -79,6 +79,8 @@ def test_a_symbol_tells_its_venue() -> None:
     assert venue("600519.SS") == Venue(AssetType.STOCK, "XSHG", "CNY", "Asia/Shanghai")
     assert venue("BTC-USD") == Venue(AssetType.CRYPTO, "CRYPTO", "USD", "UTC")
     assert venue("BTC-USDT") == Venue(AssetType.CRYPTO, "CRYPTO", "USDT", "UTC")
+    assert venue("BTC-FDUSD") == Venue(AssetType.CRYPTO, "CRYPTO", "FDUSD", "UTC")
+    assert venue("BRK-B") == Venue(AssetType.STOCK, None, "USD", "America/New_York")
     assert venue("EURUSD=X") == Venue(AssetType.FOREX, "FOREX", "USD", "UTC")
     assert venue("JPY=X") == Venue(AssetType.FOREX, "FOREX", "JPY", "UTC")
     assert venue("^GSPC") == Venue(AssetType.INDEX, None, "USD", "America/New_York")

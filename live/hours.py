@@ -1,0 +1,42 @@
+"""Whether the market of a symbol is open, for those who cannot wait for a calendar."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Final
+
+from live.tending import is_ending
+from market import venue
+from sources import calendar
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+_HOME: Final = "XNYS"
+"""The market of a symbol whose spelling names none."""
+
+
+class Hours:
+    """Answers at once: from the calendar if it is in memory, else «closed» until it has been brought there."""
+
+    def __init__(self, *, always_open: bool) -> None:
+        self._always_open = always_open
+        self._wanted: set[str] = set()
+
+    def is_open(self, symbol: str) -> bool:
+        """Whether the symbol's market trades in its regular session now."""
+        if self._always_open:
+            return True
+        code = venue(symbol).market_code or _HOME
+        if not calendar.is_loaded(code):
+            self._wanted.add(code)
+            return False
+        return calendar.is_open(code, datetime.now(UTC))
+
+    async def run(self) -> None:
+        """Bring the calendars that were asked for into memory, until cancelled."""
+        while not is_ending():
+            if self._wanted:
+                codes, self._wanted = self._wanted, set()
+                await calendar.load(codes)
+            await asyncio.sleep(LOOK_S)
