@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         le=1000,
         description="Ticks per second of each sandbox symbol that somebody watches.",
     )
+    sources: str | None = Field(
+        None,
+        alias="SMARTFIN_SOURCES",
+        description="Names of the sources to use in live mode, with commas; unset: all that need no key or have one.",
+    )
     alphavantage_api_key: SecretStr | None = Field(
         None, alias="ALPHAVANTAGE_API_KEY", description="Turns the source Alpha Vantage on."
     )
@@ -128,6 +133,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
     )
+
+    def allows(self, source: str) -> bool:
+        """Whether SMARTFIN_SOURCES leaves the source in."""
+        return self.sources is None or source in self.sources.replace(" ", "").split(",")
 
     @property
     def database_dsn(self) -> str | None:

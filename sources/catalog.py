@@ -17,5 +17,6 @@ SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
 
 def open_sources(settings: Settings, budgets: Mapping[str, Budget]) -> Sequence[Source]:
     """The sources of the mode that the settings allow, ready to be asked; `budgets` has one for each, by name."""
-    opened = (kind.opened(settings, budgets[kind.name]) for kind in SOURCES[settings.mode])
+    kinds = [kind for kind in SOURCES[settings.mode] if settings.mode is Mode.SANDBOX or settings.allows(kind.name)]
+    opened = (kind.opened(settings, budgets[kind.name]) for kind in kinds)
     return [source for source in opened if source is not None]

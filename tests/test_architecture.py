@@ -86,3 +86,11 @@ def test_every_error_code_is_in_the_tree_and_once() -> None:
     assert len(codes) == len(set(codes))
     drawn = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", errors.__doc__ or ""))
     assert set(codes) == drawn
+
+
+def test_every_source_is_in_the_readme() -> None:
+    from sources.catalog import SOURCES
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for source in SOURCES[settings.Mode.LIVE]:
+        assert f"| `{source.name}` |" in readme

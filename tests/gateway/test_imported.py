@@ -45,7 +45,7 @@ def live(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFac
         assert f"stocks.csv.gz: 12154 bars, {changed}, 0 rejected." in done.stdout
         assert "AAPL, FB, GOOG, IBM, MSFT: 2000-03-01 to 2013-03-01" in done.stdout
     assert "splits.csv: 2 splits, 0 changed, 2 unchanged, 0 rejected." in done.stdout
-    with smartfin(SMARTFIN_MODE="live", **environment) as running:
+    with smartfin(SMARTFIN_MODE="live", SMARTFIN_SOURCES="", **environment) as running:
         yield running
 
 
