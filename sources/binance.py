@@ -62,7 +62,7 @@ class Binance:
     asset_types: ClassVar[frozenset[AssetType]] = frozenset({AssetType.CRYPTO})
     markets: ClassVar[frozenset[str]] = frozenset({"CRYPTO"})
     reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(KLINES)
-    priority: ClassVar[int] = 40
+    priority: ClassVar[int] = 52  # for its own pairs an exchange knows more than anybody
     quotas: ClassVar[Sequence[Quota]] = (Quota(6000, 60),)
     delay_seconds: ClassVar[float | None] = 0.0
     symbols_per_stream: ClassVar[int] = 512  # 1024 streams, two for each pair

@@ -8,10 +8,11 @@ from sources.binance import Binance
 from sources.kraken import Kraken
 from sources.sandbox import Sandbox
 from sources.source import Budget, Source
+from sources.yahoo import Yahoo
 
 SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
-    Mode.LIVE: (AlphaVantage, Binance, Kraken),
+    Mode.LIVE: (Yahoo, Binance, Kraken, AlphaVantage),
 }
 
 
