@@ -6,13 +6,14 @@ from settings import Mode, Settings
 from sources.alphavantage import AlphaVantage
 from sources.binance import Binance
 from sources.kraken import Kraken
+from sources.polygon import Polygon
 from sources.sandbox import Sandbox
 from sources.source import Budget, Source
 from sources.yahoo import Yahoo
 
 SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
-    Mode.LIVE: (Yahoo, Binance, Kraken, AlphaVantage),
+    Mode.LIVE: (Yahoo, Polygon, Binance, Kraken, AlphaVantage),
 }
 
 
