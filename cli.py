@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -63,9 +64,13 @@ def serve(workers: int, **options: Any) -> None:
     """Serve GraphQL over HTTP and WebSocket."""
     settings = _settings(**options)
     listening = _listen(settings.host, settings.port)
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, lambda *_: sys.exit())  # uvicorn drains first, and then raises the signal again
+    from db.embedded import servers
     from gateway import server
 
-    server.serve(settings, listening, workers)
+    with servers(settings):  # before and after every worker: a folder that will not do is told of once
+        server.serve(settings, listening, workers)
 
 
 def _listen(host: str, port: int) -> socket.socket:

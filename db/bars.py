@@ -40,15 +40,18 @@ ADD_COVERAGE = """
     ON CONFLICT (symbol, interval_type) DO UPDATE SET held = coverage.held + EXCLUDED.held
 """
 
-# float8 turns to NUMERIC through its 15 digits, which is what a price had before it became a double.
-_UNNESTED = """
+# Through its text a float8 becomes the shortest decimal that is this very double; a plain cast would keep 15 digits.
+_EXACT = ", ".join(
+    f"{name}::text::numeric AS {name}" for name in f"{_PRICES}, {_ACTIONS}".replace(" trades,", "").split(", ")
+)
+_UNNESTED = f"""
     (SELECT $1::text AS symbol, $2::text AS interval_type, $3::text AS source, $4::smallint AS quality,
-            $5::timestamptz AS received_at, bar.*
+            $5::timestamptz AS received_at, period_start, trades, {_EXACT}
      FROM unnest($6::timestamptz[], $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::float8[],
                  $12::float8[], $13::bigint[], $14::float8[], $15::float8[])
           AS bar (period_start, open_price, high_price, low_price, close_price, volume, vwap, trades,
                   split_factor, dividend)) AS bars
-"""
+"""  # noqa: S608 - every part is a constant of this module
 _SAVE = upsert_bars(_UNNESTED, actions=True)
 
 _SELECT = """
@@ -118,17 +121,6 @@ class BarStore:
                 await add_coverage(connection, symbol, interval, covered)
         return changed
 
-    async def window(self, symbol: str, interval: Interval, window: Window) -> HeldBars | None:
-        """The bars that open within the window; None if there are none."""
-        return await self._fetch(
-            f"{_SELECT} WHERE symbol = $1 AND interval_type = $2 AND period_start >= $3 AND period_start < $4"
-            " ORDER BY period_start DESC",
-            symbol,
-            interval,
-            window.start,
-            window.end,
-        )
-
     async def newest(
         self, symbol: str, interval: Interval, count: int, before: datetime, start: datetime
     ) -> HeldBars | None:
@@ -159,20 +151,6 @@ class BarStore:
             ]
         ).with_columns(is_final=pl.lit(True))
         return HeldBars(frame, newest["source"], min(columns[11]), newest["received_at"])
-
-    async def held_since(self, symbol: str, interval: Interval, end: datetime) -> datetime | None:
-        """Where the unbroken stretch begins that is held up to `end`; None if the instant before `end` is not held."""
-        async with self._database.connection() as connection:
-            found: datetime | None = await connection.fetchval(
-                """
-                SELECT lower(piece) FROM bar_coverage, unnest(held) AS piece
-                WHERE symbol = $1 AND interval_type = $2 AND lower(piece) < $3 AND upper(piece) >= $3
-                """,
-                symbol,
-                interval,
-                end,
-            )
-        return found
 
     async def has_older(self, symbol: str, interval: Interval, than: datetime) -> bool:
         """Whether a bar is held that opens before the instant."""

@@ -2,28 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from errors import StoreUnavailable
 
 DEADLINE_S = 2.0
 """How long a question of a request may take; a job or an import gives its own."""
 
-_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What asyncpg raises where the server, not the statement, is to blame."""
 
 
 class Database:
     """PostgreSQL as one mode sees it: the mode's schema is the only one on the search path.
 
     Every way in has one outer deadline. A call that outlives it may hang on a frozen server, so its connection
-    is terminated instead of being given back. Raises StoreUnavailable when PostgreSQL does not answer.
+    is terminated instead of being given back. Raises StoreUnavailable when PostgreSQL does not answer; an error
+    of the statement, or of the caller, stays what it is.
     """
 
     def __init__(self, url: str, schema: str, pool_size: int = 10) -> None:
@@ -40,7 +47,7 @@ class Database:
                 server_settings={"search_path": self.schema, "timezone": "UTC", "application_name": "smartfin"},
             )
 
-        return create_async_engine(
+        engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
             pool_size=pool_size,
@@ -48,40 +55,48 @@ class Database:
             pool_timeout=DEADLINE_S,
             pool_pre_ping=True,
         )
+        # SQLAlchemy would first try for 2 s to say goodbye.
+        event.listen(engine.sync_engine, "invalidate", lambda dropped, *_: dropped.driver_connection.terminate())
+        return engine
 
     @asynccontextmanager
     async def session(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[AsyncSession]:
         """A session in one transaction: committed at the end, rolled back on an error."""
-        session = AsyncSession(self._engine, expire_on_commit=False)
-        try:
-            async with asyncio.timeout(deadline_s), session.begin():
-                yield session
-        except TimeoutError:
-            raise StoreUnavailable(f"PostgreSQL did not answer within {deadline_s:g} s; try again.") from None
-        except (*_LOST, SQLAlchemyError) as error:
-            raise _unavailable(error) from error
-        finally:
-            await session.close()
+        async with (
+            self._connected(deadline_s) as connection,
+            AsyncSession(connection, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     @asynccontextmanager
     async def connection(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[asyncpg.Connection]:
         """A connection of the pool as asyncpg gives it, for COPY and for rows by the thousand."""
+        async with self._connected(deadline_s) as connection:
+            yield await _driver(connection)
+
+    @asynccontextmanager
+    async def _connected(self, deadline_s: float) -> AsyncIterator[AsyncConnection]:
+        deadline = asyncio.timeout(deadline_s)
         driver: asyncpg.Connection | None = None
         try:
-            async with asyncio.timeout(deadline_s), self._engine.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                assert driver is not None
+            async with deadline, self._engine.connect() as connection:
+                driver = await _driver(connection)
                 try:
-                    yield driver
-                except BaseException:
+                    yield connection
+                except BaseException as error:
+                    lost = driver.is_closed() or _is_gone(error)
                     # Whatever state it is in, nobody else shall get it.
-                    driver.terminate()
                     await connection.invalidate()
+                    if lost and isinstance(error, Exception):
+                        raise _unreachable() from error
                     raise
-        except TimeoutError:
-            raise StoreUnavailable(f"PostgreSQL did not answer within {deadline_s:g} s; try again.") from None
-        except (*_LOST, SQLAlchemyError) as error:
-            raise _unavailable(error) from error
+        except Exception as error:
+            if deadline.expired():
+                raise StoreUnavailable(f"PostgreSQL did not answer within {deadline_s:g} s; try again.") from None
+            if driver is None and (isinstance(error, OSError | PoolTimeout) or _is_gone(error)):
+                raise _unreachable() from error
+            raise
 
     async def ping(self) -> None:
         """Return when PostgreSQL has answered."""
@@ -89,15 +104,20 @@ class Database:
             await session.execute(text("SELECT 1"))
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
+        """Close every connection, with a goodbye if PostgreSQL listens."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DEADLINE_S):
+                await self._engine.dispose()
 
 
-def _unavailable(error: BaseException) -> BaseException:
-    """StoreUnavailable where the connection is to blame, at whatever depth; else the error itself."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (*_LOST, PoolTimeout)):
-            return StoreUnavailable("PostgreSQL cannot be reached; try again.")
-        cause = cause.__cause__ or cause.__context__
-    return error
+async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+def _is_gone(error: BaseException | None) -> bool:
+    """Whether the server is to blame, also where SQLAlchemy has wrapped what asyncpg raised."""
+    return error is not None and (isinstance(error, _GONE) or _is_gone(error.__cause__))
+
+
+def _unreachable() -> StoreUnavailable:
+    return StoreUnavailable("PostgreSQL cannot be reached; try again.")

@@ -52,9 +52,9 @@ class Asset(SQLModel, table=True):
     __table_args__ = (
         _check("assets_symbol", _SYMBOL),
         _check("assets_asset_type", _ASSET_TYPE),
-        _check("assets_tick_size", "tick_size > 0"),
+        _check("assets_tick_size", f"tick_size > 0 AND {_finite('tick_size')}"),
         _check("assets_lot_size", "lot_size > 0"),
-        _check("assets_market_cap", "market_cap >= 0"),
+        _check("assets_market_cap", f"market_cap >= 0 AND {_finite('market_cap')}"),
         Index("assets_asset_type_market", "asset_type", "market"),
     )
 
@@ -87,14 +87,24 @@ class MarketData(SQLModel, table=True):
     __table_args__ = (
         _check("market_data_symbol", _SYMBOL),
         _check("market_data_price", f"price > 0 AND {_finite('price')}"),
-        _check("market_data_volume", f"volume >= 0 AND {_finite('volume')}"),
+        _check(
+            "market_data_prices",
+            _finite(
+                *(
+                    f"abs({price})"
+                    for price in ("open_price", "high_price", "low_price", "previous_close", "bid", "ask")
+                )
+            ),
+        ),
+        _check("market_data_volume", f"volume >= 0 AND {_finite('volume', 'abs(turnover)')}"),
+        _check("market_data_sizes", f"bid_size >= 0 AND ask_size >= 0 AND {_finite('bid_size', 'ask_size')}"),
         _check("market_data_quality", "quality BETWEEN 0 AND 100"),
         {"postgresql_partition_by": "RANGE (data_timestamp)"},
     )
 
     symbol: str = Field(primary_key=True)
+    data_timestamp: datetime = _instant(key=True)  # before the market, so that the key's index finds the newest
     market: str = Field(primary_key=True)
-    data_timestamp: datetime = _instant(key=True)
     price: Decimal
     open_price: Decimal | None = None
     high_price: Decimal | None = None
@@ -123,7 +133,7 @@ class HistoricalData(SQLModel, table=True):
         _check("historical_data_low", "low_price <= LEAST(open_price, high_price, close_price)"),
         _check("historical_data_finite", f"low_price > '-Infinity' AND {_finite('high_price')}"),
         _check("historical_data_volume", f"volume >= 0 AND {_finite('volume')}"),
-        _check("historical_data_vwap", _finite("vwap")),
+        _check("historical_data_vwap", _finite("abs(vwap)")),
         _check("historical_data_trades", "trades >= 0"),
         _check("historical_data_split", f"split_factor > 0 AND {_finite('split_factor')}"),
         _check("historical_data_dividend", f"dividend >= 0 AND {_finite('dividend')}"),
@@ -175,7 +185,8 @@ class DataSource(SQLModel, table=True):
     __table_args__ = (
         _check("data_sources_limits", "rate_limit_per_minute > 0 AND rate_limit_per_day > 0 AND daily_quota > 0"),
         _check("data_sources_success_rate", "success_rate BETWEEN 0 AND 100"),
-        _check("data_sources_counts", "error_count >= 0 AND current_usage >= 0 AND avg_response_time >= 0"),
+        _check("data_sources_counts", "error_count >= 0 AND current_usage >= 0"),
+        _check("data_sources_response_time", f"avg_response_time >= 0 AND {_finite('avg_response_time')}"),
     )
 
     name: str = Field(primary_key=True)
@@ -249,7 +260,10 @@ class AlertEvent(SQLModel, table=True):
     """A fire of an alert, recorded once for the bar or tick that it fired on."""
 
     __tablename__ = "alert_events"
-    __table_args__ = (UniqueConstraint("alert_id", "fired_on", name="alert_events_once"),)
+    __table_args__ = (
+        _check("alert_events_value", _finite("abs(value)")),
+        UniqueConstraint("alert_id", "fired_on", name="alert_events_once"),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs=_default("gen_random_uuid()"))
     alert_id: UUID = Field(foreign_key="user_subscriptions.id", ondelete="CASCADE")

@@ -1,13 +1,15 @@
 """The HTTP server: uvicorn on a socket that is already bound."""
 
-import logging
 import os
 import socket
+from typing import Any
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from errors import StartError
 from settings import Mode, Settings
 
 DRAIN_S = 8
@@ -18,8 +20,6 @@ MAX_FRAME_BYTES = 64 * 1024
 
 def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
     """Serve until SIGTERM or Ctrl-C, with as many processes as asked for."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every plugin and every start
     config = uvicorn.Config(
         "app:create_app",
         factory=True,
@@ -28,7 +28,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
-        log_config=None,
+        log_config=_logging(settings.log_level),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
@@ -36,10 +36,24 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
     )
     where = _url(listening)
     if workers > 1:
-        click.echo(_banner(settings, where))
-        Multiprocess(config, [listening]).run()
+        supervisor = _Supervisor(config, listening, _banner(settings, where))
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            raise StartError("A worker could not start; the log says why.")
     else:
         _Server(config, _banner(settings, where)).run(sockets=[listening])
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """How every process logs, the workers too: uvicorn hands it to them."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {"alembic": {"level": "WARNING"}},  # a line for every plugin and every start
+    }
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +67,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             click.echo(self._banner)
+
+
+class _Supervisor(Multiprocess):
+    """Says where to look, once every worker answers."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, banner: str) -> None:
+        super().__init__(config, [listening])
+        self._banner = banner
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        if self._banner and all(process.is_ready() for process in self.processes):
+            click.echo(self._banner)
+            self._banner = ""
 
 
 def _url(listening: socket.socket) -> str:

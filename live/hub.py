@@ -75,10 +75,13 @@ class Hub:
             fresh = [symbol for symbol in mailbox.symbols if not self._topics[symbol].confirmed.is_set()]
             if fresh:
                 await self._follow(fresh)
-                with suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(CONFIRM_S):
                         for topic in topics:
                             await topic.confirmed.wait()
+                except TimeoutError:
+                    for topic in topics:  # so that the state is read again once Redis does confirm
+                        topic.confirmed.set()
             yield mailbox
         finally:
             gone = []

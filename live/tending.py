@@ -33,10 +33,14 @@ def is_ending() -> bool:
 
 
 async def _tend(run: Callable[[], Awaitable[None]]) -> None:
-    while not is_ending():
+    while True:
         try:
             await run()
-            logger.error("%s ended, which it never should; it is started again", run.__qualname__)
         except Exception:
             logger.exception("%s died", run.__qualname__)
+        else:
+            if not is_ending():
+                logger.error("%s ended, which it never should; it is started again", run.__qualname__)
+        if is_ending():
+            return
         await asyncio.sleep(RESTART_S)

@@ -24,6 +24,7 @@ MAX_BARS = 5000
 DEFAULT_BARS = 100
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _LIVE_EDGE = timedelta(days=1)
+"""How long after its end a source may take to publish a bar, or to call it final."""
 _GROWTH = 4
 
 
@@ -230,11 +231,16 @@ async def newest_bars(
     floor = max(start, _FIRST) if start else _FIRST
     reach = interval.span * (count + 1)
     filled = _Filled()
+    if floor >= end:
+        return RawBars(filled.forming, _provenance(world, None, filled), ())
     begin = interval.ceil(end)  # so that those who ask at the same time ask for the same
     while True:
         until, begin = begin, max(floor, interval.floor(end - min(reach, end - _FIRST)))
         await _fill(world, symbol, interval, Window(begin, until), filled)
-        held = await world.bars.newest(symbol, interval, count, end, floor)
+        # What is held from before `begin` may lie beyond a stretch that is not: for want of better only.
+        held = await world.bars.newest(symbol, interval, count, end, floor if filled.error else begin)
+        if held:  # the bar that was forming may have been finished, and kept, by somebody else since
+            filled.forming = filled.forming.filter(pl.col("time") > held.frame["time"][-1])
         found = (held.frame.height if held else 0) + filled.forming.height
         if found >= count or begin <= floor or filled.error:
             break
@@ -292,12 +298,12 @@ async def _fetch(world: World, symbol: str, interval: Interval, piece: Window) -
 
 def _covered(interval: Interval, piece: Window, fetched: FetchedBars) -> Window | None:
     """What is known to be complete now: near the present, only up to the end of the last final bar that came."""
-    settled = fetched.provenance.received_at - max(_LIVE_EDGE, interval.span)
-    if piece.end <= settled:
-        return piece
+    settled = fetched.provenance.received_at - _LIVE_EDGE - interval.span
     final: datetime | None = fetched.frame.filter(pl.col("is_final"))["time"].max()  # type: ignore[assignment]
-    end = max(settled, interval.end(final) if final else settled)
-    return Window(piece.start, min(piece.end, end)) if end > piece.start else None
+    forming: datetime | None = fetched.frame.filter(~pl.col("is_final"))["time"].min()  # type: ignore[assignment]
+    known = max(settled, interval.end(final)) if final else settled
+    end = min(piece.end, known, forming or known)
+    return Window(piece.start, end) if end > piece.start else None
 
 
 def _provenance(world: World, held: HeldBars | None, filled: _Filled) -> Provenance:

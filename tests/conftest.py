@@ -14,10 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
 from db.database import Database
 from db.migrate import migrate
 from db.partitions import Partitions
+from db.redis import Keys, connect
 from tests.servers import database_url, redis_url, servers
 
 __all__ = ["database_url", "redis_url", "servers"]
@@ -62,6 +64,7 @@ def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        process_group=0,
     )
     try:
         assert process.stdout is not None
@@ -97,3 +100,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def partitions(database: Database) -> Partitions:
     return Partitions(database)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    redis = connect(redis_url)
+    yield redis
+    await redis.aclose()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Names that no other test uses."""
+    return Keys(f"t_{secrets.token_hex(6)}")

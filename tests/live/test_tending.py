@@ -42,7 +42,7 @@ async def test_a_fault_at_the_end_does_not_start_it_again() -> None:
     assert runs == 1
 
 
-async def test_a_cancellation_that_got_lost_still_ends_it() -> None:
+async def test_a_cancellation_that_got_lost_still_ends_it(caplog: pytest.LogCaptureFixture) -> None:
     rounds = 0
 
     async def loses_it() -> None:
@@ -58,3 +58,4 @@ async def test_a_cancellation_that_got_lost_still_ends_it() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert rounds == 1
+    assert caplog.records == []

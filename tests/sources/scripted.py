@@ -26,7 +26,11 @@ class Opened:
 
 
 class Scripted:
-    """A source that does as it is told, and counts."""
+    """A source that does as it is told, and counts.
+
+    It knows every symbol that is not `unknown`: quotes it as `quoted` says, else at `price`, and has the `bars` that
+    it was given. `error` is raised instead of any answer.
+    """
 
     display_name: ClassVar[str] = "Scripted"
     asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
@@ -57,6 +61,8 @@ class Scripted:
         self.error: Exception | None = None
         self.takes_s = 0.0
         self.price = 1.0
+        self.quoted: dict[str, Quote] = {}
+        self.bars: dict[tuple[str, Interval], pl.DataFrame] = {}
         self.streams: list[Opened] = []
         self.opened_streams = 0
 
@@ -77,7 +83,7 @@ class Scripted:
         await self._answer(tuple(symbols))
         provenance = Provenance(source=self.name, served_from=ServedFrom.LIVE, received_at=NOW)
         return {
-            symbol: Quote(symbol=symbol, price=self.price, time=NOW, provenance=provenance)
+            symbol: self.quoted.get(symbol, Quote(symbol=symbol, price=self.price, time=NOW, provenance=provenance))
             for symbol in symbols
             if symbol not in self.unknown
         }
@@ -86,7 +92,8 @@ class Scripted:
         await self._answer((symbol, interval, window))
         if symbol in self.unknown:
             raise SymbolNotFound(symbol)
-        return pl.DataFrame(schema=BAR_SCHEMA)
+        frame = self.bars.get((symbol, interval), pl.DataFrame(schema=BAR_SCHEMA))
+        return frame.filter(pl.col("time").is_between(window.start, window.end, closed="left"))
 
     async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
         opened = Opened(demand)

@@ -39,8 +39,8 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("symbol ~ '^[A-Z0-9._=^-]{1,20}$'", name="assets_symbol"),
         sa.CheckConstraint("lot_size > 0", name="assets_lot_size"),
-        sa.CheckConstraint("market_cap >= 0", name="assets_market_cap"),
-        sa.CheckConstraint("tick_size > 0", name="assets_tick_size"),
+        sa.CheckConstraint("market_cap >= 0 AND market_cap < 'Infinity'", name="assets_market_cap"),
+        sa.CheckConstraint("tick_size > 0 AND tick_size < 'Infinity'", name="assets_tick_size"),
         sa.PrimaryKeyConstraint("symbol"),
     )
     op.create_index("assets_asset_type_market", "assets", ["asset_type", "market"], unique=False)
@@ -75,8 +75,9 @@ def upgrade() -> None:
         sa.Column("daily_quota", sa.Integer(), nullable=True),
         sa.Column("current_usage", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("error_count >= 0 AND current_usage >= 0", name="data_sources_counts"),
         sa.CheckConstraint(
-            "error_count >= 0 AND current_usage >= 0 AND avg_response_time >= 0", name="data_sources_counts"
+            "avg_response_time >= 0 AND avg_response_time < 'Infinity'", name="data_sources_response_time"
         ),
         sa.CheckConstraint(
             "rate_limit_per_minute > 0 AND rate_limit_per_day > 0 AND daily_quota > 0", name="data_sources_limits"
@@ -110,7 +111,7 @@ def upgrade() -> None:
         sa.CheckConstraint("split_factor > 0 AND split_factor < 'Infinity'", name="historical_data_split"),
         sa.CheckConstraint("symbol ~ '^[A-Z0-9._=^-]{1,20}$'", name="historical_data_symbol"),
         sa.CheckConstraint("volume >= 0 AND volume < 'Infinity'", name="historical_data_volume"),
-        sa.CheckConstraint("vwap < 'Infinity'", name="historical_data_vwap"),
+        sa.CheckConstraint("abs(vwap) < 'Infinity'", name="historical_data_vwap"),
         sa.CheckConstraint("high_price >= GREATEST(open_price, low_price, close_price)", name="historical_data_high"),
         sa.CheckConstraint("low_price <= LEAST(open_price, high_price, close_price)", name="historical_data_low"),
         sa.CheckConstraint("quality BETWEEN 0 AND 100", name="historical_data_quality"),
@@ -128,8 +129,8 @@ def upgrade() -> None:
     op.create_table(
         "market_data",
         sa.Column("symbol", sa.String(), nullable=False),
-        sa.Column("market", sa.String(), nullable=False),
         sa.Column("data_timestamp", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("market", sa.String(), nullable=False),
         sa.Column("price", sa.Numeric(), nullable=False),
         sa.Column("open_price", sa.Numeric(), nullable=True),
         sa.Column("high_price", sa.Numeric(), nullable=True),
@@ -147,9 +148,20 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("price > 0 AND price < 'Infinity'", name="market_data_price"),
         sa.CheckConstraint("symbol ~ '^[A-Z0-9._=^-]{1,20}$'", name="market_data_symbol"),
-        sa.CheckConstraint("volume >= 0 AND volume < 'Infinity'", name="market_data_volume"),
+        sa.CheckConstraint(
+            "volume >= 0 AND volume < 'Infinity' AND abs(turnover) < 'Infinity'", name="market_data_volume"
+        ),
+        sa.CheckConstraint(
+            "abs(open_price) < 'Infinity' AND abs(high_price) < 'Infinity' AND abs(low_price) < 'Infinity'"
+            " AND abs(previous_close) < 'Infinity' AND abs(bid) < 'Infinity' AND abs(ask) < 'Infinity'",
+            name="market_data_prices",
+        ),
+        sa.CheckConstraint(
+            "bid_size >= 0 AND ask_size >= 0 AND bid_size < 'Infinity' AND ask_size < 'Infinity'",
+            name="market_data_sizes",
+        ),
         sa.CheckConstraint("quality BETWEEN 0 AND 100", name="market_data_quality"),
-        sa.PrimaryKeyConstraint("symbol", "market", "data_timestamp"),
+        sa.PrimaryKeyConstraint("symbol", "data_timestamp", "market"),
         postgresql_partition_by="RANGE (data_timestamp)",
     )
     op.create_table(
@@ -200,6 +212,7 @@ def upgrade() -> None:
         sa.Column("fired_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("value", sa.Numeric(), nullable=False),
         sa.Column("quote", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.CheckConstraint("abs(value) < 'Infinity'", name="alert_events_value"),
         sa.ForeignKeyConstraint(["alert_id"], ["user_subscriptions.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("alert_id", "fired_on", name="alert_events_once"),

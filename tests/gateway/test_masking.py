@@ -1,0 +1,171 @@
+"""What a caller sees of a fault that nobody foresaw, and what the log has of it."""
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from db.quotes import QuoteEvent
+from gateway.http import GraphQLView
+from gateway.masking import Mask
+from market import Provenance, Quote, ServedFrom
+from schema.build import build_schema
+
+SECRET = "postgresql://smartfin:hunter2@db/smartfin"
+MASKED = re.compile(r"Something unexpected happened; the server's log has it under ([0-9a-f]{32})\.")
+NOW = datetime.now(UTC)
+QUOTE = Quote(
+    symbol="AAPL",
+    price=1.0,
+    time=NOW,
+    provenance=Provenance(source="test", served_from=ServedFrom.LIVE, received_at=NOW),
+)
+
+
+class Broken:
+    """Fails in whatever way it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(SECRET)
+
+
+class BreaksAfter:
+    """A hub, its mailbox and a cache with one quote; the mailbox breaks once that has been read."""
+
+    def __init__(self) -> None:
+        self.symbols = frozenset({"AAPL"})
+        self._events: list[QuoteEvent] = []
+
+    @asynccontextmanager
+    async def subscribe(self, *_: Any) -> AsyncIterator["BreaksAfter"]:
+        yield self
+
+    def put(self, _: str, event: QuoteEvent) -> None:
+        self._events.append(event)
+
+    async def get(self, symbols: Sequence[str] | None = None) -> Any:
+        if symbols is not None:
+            return {"AAPL": QuoteEvent(0, 0, QUOTE)}
+        if not self._events:
+            raise RuntimeError(SECRET)
+        return self._events.pop()
+
+
+def world(**parts: Any) -> SimpleNamespace:
+    """One that has no more than the parts that a question needs."""
+    return SimpleNamespace(markets=SimpleNamespace(current=None), **parts)
+
+
+@asynccontextmanager
+async def serving(world: Any) -> AsyncIterator[str]:
+    """The GraphQL endpoint of a world."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        yield {"world": world}
+
+    view = GraphQLView(build_schema([Mask]))
+    app = Starlette(routes=[Route("/graphql", view), WebSocketRoute("/graphql", view)], lifespan=lifespan)
+    server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = asyncio.create_task(server.serve([listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
+        finally:
+            server.should_exit = True
+            await running
+
+
+async def post(url: str, query: str) -> tuple[str, dict[str, Any]]:
+    async with aiohttp.ClientSession() as session, session.post(url, json={"query": query}) as response:
+        return await response.text(), await response.json()
+
+
+async def received(url: str, query: str, count: int) -> tuple[str, list[dict[str, Any]]]:
+    """The first messages of an operation over graphql-transport-ws."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, protocols=["graphql-transport-ws"]) as ws:
+        await ws.send_json({"type": "connection_init"})
+        await ws.receive_json(timeout=5)
+        await ws.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
+        messages = [await ws.receive_json(timeout=5) for _ in range(count)]
+    return str(messages), messages
+
+
+def check_masked(text: str, error: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """The error tells nothing but an id, and under it the log tells all."""
+    assert "hunter2" not in text
+    found = MASKED.fullmatch(error["message"])
+    assert found
+    assert error["extensions"] == {"code": "INTERNAL_ERROR", "requestId": found[1]}
+    [record] = [record for record in caplog.records if record.name == "gateway.masking"]
+    assert record.levelno == logging.ERROR
+    assert found[1] in record.getMessage()
+    assert record.exc_info
+    assert str(record.exc_info[1]) == SECRET
+    assert "in __getattr__" in caplog.text or "in get" in caplog.text
+
+
+async def test_an_unexpected_fault_of_a_query_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(world(quote_cache=Broken())) as url:
+        text, answer = await post(url, '{ good: __typename quote(symbol: "AAPL") { price } }')
+    assert answer["data"] == {"good": "Query", "quote": None}
+    [error] = answer["errors"]
+    assert error["path"] == ["quote"]
+    check_masked(text, error, caplog)
+
+
+async def test_each_request_has_its_own_id() -> None:
+    async with serving(world(quote_cache=Broken())) as url:
+        answers = [(await post(url, '{ quote(symbol: "AAPL") { price } }'))[1] for _ in range(2)]
+    assert len({answer["errors"][0]["extensions"]["requestId"] for answer in answers}) == 2
+
+
+async def test_an_unexpected_fault_before_a_stream_begins_is_masked_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(world(hub=Broken())) as url:
+        text, [message] = await received(url, 'subscription { quotes(symbols: ["AAPL"]) { price } }', 1)
+    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+    check_masked(text, errors[0], caplog)
+
+
+async def test_an_unexpected_fault_in_mid_stream_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    breaking = BreaksAfter()
+    async with serving(world(hub=breaking, quote_cache=breaking, quote_fresh_s=60)) as url:
+        text, messages = await received(url, 'subscription { quotes(symbols: ["AAPL"]) { price } }', 2)
+    first, last = messages
+    assert first["payload"]["data"] == {"quotes": {"price": 1.0}}
+    errors = last["payload"] if last["type"] == "error" else last["payload"]["errors"]
+    check_masked(text, errors[0], caplog)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ('{ quote(symbol: "A B") { price } }', "INVALID_SYMBOL"),
+        ('{ history(symbol: "AAPL", last: 0) { count } }', "INVALID_LIMIT"),
+        ("{ nothing }", None),
+        ("{ quote(symbol: 1) { price } }", "INVALID_SYMBOL"),
+        ("{", None),
+    ],
+)
+async def test_what_the_caller_can_mend_is_neither_masked_nor_logged(
+    query: str, code: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(world()) as url:
+        _, answer = await post(url, query)
+    [error] = answer["errors"]
+    assert error.get("extensions", {}).get("code") == code
+    assert not MASKED.match(error["message"])
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -1,0 +1,244 @@
+"""One collector at a time, and another as soon as it is gone."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from itertools import count, pairwise
+from typing import cast
+
+import psutil
+import pytest
+from redis.asyncio import Redis
+
+from db.quotes import QuoteCache, QuoteEvent, QuoteStore
+from db.redis import Keys
+from live import hub as hub_module
+from live.collector import LEASE_S, Collector, merged
+from live.hub import Hub
+from live.mailbox import Mailbox
+from live.recorder import Recorder
+from live.tending import tended
+from market import Provenance, Quote, ServedFrom
+from sources.streams import Streams
+from tests.live.conftest import OwnValkey
+from tests.sources.scripted import NOW, Scripted, router
+from tests.waiting import until
+
+PROVENANCE = Provenance(source="s", served_from=ServedFrom.LIVE, received_at=NOW)
+TRADE = Quote(symbol="A", price=2.0, time=NOW, provenance=PROVENANCE)
+KNOWN = replace(
+    TRADE,
+    price=1.9,
+    time=NOW - timedelta(seconds=1),
+    provenance=replace(PROVENANCE, quality=1),
+    open=1.0,
+    high=2.0,
+    low=0.5,
+    previous_close=0.9,
+    volume=10.0,
+    turnover=20.0,
+    bid=0.8,
+    ask=1.2,
+    bid_size=3.0,
+    ask_size=4.0,
+    last_size=5.0,
+    currency="USD",
+)
+AFTER = replace(KNOWN, price=2.0, time=NOW, provenance=PROVENANCE, last_size=None)
+
+
+@pytest.mark.parametrize(
+    ("known", "change", "quote"),
+    [
+        (None, TRADE, TRADE),
+        (KNOWN, TRADE, AFTER),  # what it does not say stays, but for the size of the trade before
+        (KNOWN, replace(TRADE, bid=0.0, last_size=7.0), replace(AFTER, bid=0.0, last_size=7.0)),
+        (KNOWN, replace(KNOWN, price=3.0), replace(KNOWN, price=3.0)),
+        (TRADE, KNOWN, KNOWN),
+    ],
+)
+def test_a_change_leaves_what_it_does_not_say(known: Quote | None, change: Quote, quote: Quote) -> None:
+    assert merged(known, change) == quote
+
+
+@asynccontextmanager
+async def collecting(redis: Redis, keys: Keys, source: Scripted) -> AsyncIterator[Collector]:
+    recorder = Recorder(cast(QuoteStore, None))  # it is offered quotes, and does not run
+    collector = Collector(redis, keys, QuoteCache(redis, keys, 600), recorder, Streams(router(source)))
+    async with tended(collector.run):
+        yield collector
+
+
+@asynccontextmanager
+async def ticking(*sources: Scripted) -> AsyncIterator[Callable[[], float]]:
+    """Ticks of A at prices that rise; gives what the last one was."""
+    last = 0.0
+
+    async def tick() -> None:
+        nonlocal last
+        for number in count(1):
+            last = float(number)
+            for source in sources:
+                source.tick("A", last)
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield lambda: last
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Watcher:
+    """Reads a mailbox as fast as it fills."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.events: list[QuoteEvent] = []
+        self._mailbox = mailbox
+
+    async def read(self) -> None:
+        while True:
+            self.events.append(await self._mailbox.get())
+
+    def has(self, events: int) -> bool:
+        return len(self.events) == events
+
+    def saw(self, epochs: int) -> bool:
+        return len({event.epoch for event in self.events}) == epochs
+
+    @property
+    def last(self) -> QuoteEvent:
+        return self.events[-1]
+
+
+@asynccontextmanager
+async def watching(redis: Redis, keys: Keys, symbol: str = "A", watchers: int = 1) -> AsyncIterator[list[Watcher]]:
+    """Watchers of a symbol at a hub of their own."""
+    hub = Hub(redis, keys, QuoteCache(redis, keys, 600))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tended(hub.run))
+        watching = [Watcher(await stack.enter_async_context(hub.subscribe([symbol]))) for _ in range(watchers)]
+        await stack.enter_async_context(tended(*(watcher.read for watcher in watching)))
+        yield watching
+
+
+def carries(source: Scripted, *symbols: str) -> Callable[[], bool]:
+    """Whether the streams of the source are to carry just these."""
+    return lambda: sorted(symbol for opened in source.streams for symbol in opened.demand.symbols) == list(symbols)
+
+
+async def test_what_is_demanded_is_streamed_until_the_demand_runs_out(redis: Redis, keys: Keys) -> None:
+    source = Scripted("source", 1)
+    now = time.time()
+    await redis.zadd(keys.demand, {"A": now + 60, "B": now + 1, "C": now - 1})
+    async with collecting(redis, keys, source):
+        await until(carries(source, "A", "B"), within_s=1)
+        await until(carries(source, "A"), within_s=3)
+        await redis.zadd(keys.demand, {"D": now + 60})
+        await until(carries(source, "A", "D"), within_s=1)
+        await redis.delete(keys.demand)
+        await until(carries(source), within_s=1)
+    assert await redis.exists(keys.collector) == 0
+
+
+async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Keys) -> None:
+    source = Scripted("source", 1)
+    async with collecting(redis, keys, source), watching(redis, keys) as [watcher]:
+        await until(carries(source, "A"))
+        [opened] = source.streams
+        batches = ([KNOWN, replace(KNOWN, symbol="B")], [TRADE], [replace(TRADE, price=2.1, bid=2.05)])
+        for number, batch in enumerate(batches, 1):
+            opened.says.put_nowait(batch)
+            await until(partial(watcher.has, number))
+        assert [event.seq for event in watcher.events] == [1, 2, 3]
+        assert len({event.epoch for event in watcher.events}) == 1
+        flagged = watcher.last.quote.provenance
+        assert watcher.last.quote == replace(AFTER, price=2.1, bid=2.05, provenance=flagged)
+        cached = await QuoteCache(redis, keys, 600).get(["A", "B"])
+        assert cached["A"] == watcher.last
+        assert (cached["B"].seq, cached["B"].epoch) == (1, watcher.last.epoch)
+
+
+async def test_one_collects_and_the_next_takes_over_at_once_when_it_stops(redis: Redis, keys: Keys) -> None:
+    first, second = Scripted("first", 1), Scripted("second", 1)
+    async with watching(redis, keys) as [watcher], ticking(first, second), AsyncExitStack() as leaving:
+        await leaving.enter_async_context(collecting(redis, keys, first))
+        await until(carries(first, "A"))
+        async with collecting(redis, keys, second):
+            await asyncio.sleep(1)  # it tries twice
+            assert second.opened_streams == 0
+            stopped = time.monotonic()
+            await leaving.aclose()
+            await until(carries(second, "A"))
+            assert time.monotonic() - stopped < 1.5
+            seen = len(watcher.events)
+            await until(lambda: len(watcher.events) > seen + 10)
+    orders = [event.order for event in watcher.events]
+    assert orders == sorted(set(orders))
+    assert [event.quote.provenance.source for event in (watcher.events[0], watcher.last)] == ["first", "second"]
+    assert len({epoch for epoch, _ in orders}) == 2
+
+
+async def test_the_lease_of_a_dead_collector_runs_out(redis: Redis, keys: Keys) -> None:
+    source = Scripted("source", 1)
+    await redis.set(keys.collector, "dead", px=int(LEASE_S * 1000))
+    await redis.zadd(keys.demand, {"A": time.time() + 60})
+    died = time.monotonic()
+    async with collecting(redis, keys, source):
+        await until(carries(source, "A"))
+        assert LEASE_S - 0.5 < time.monotonic() - died < 4
+
+
+async def test_epochs_rise_even_when_redis_has_lost_all(own: Redis, keys: Keys) -> None:
+    source = Scripted("source", 1)
+    async with collecting(own, keys, source), watching(own, keys) as [watcher], ticking(source):
+        for epochs in (1, 2, 3):
+            await until(partial(watcher.saw, epochs), within_s=5)
+            await own.flushall()
+    orders = [event.order for event in watcher.events]
+    assert orders == sorted(set(orders))
+
+
+def kill(process: psutil.Process) -> None:
+    process.kill()
+
+
+def freeze(process: psutil.Process) -> None:
+    process.suspend()
+    asyncio.get_running_loop().call_later(2, process.resume)
+
+
+@pytest.mark.parametrize("harm", [kill, freeze])
+async def test_when_redis_comes_back_every_watcher_gets_the_last_price(
+    own: Redis,
+    own_valkey: OwnValkey,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[psutil.Process], None],
+) -> None:
+    monkeypatch.setattr(hub_module, "BEAT_S", 0.1)
+    monkeypatch.setattr(hub_module, "SILENCE_S", 0.5)
+    source = Scripted("source", 1)
+    async with collecting(own, keys, source), watching(own, keys, watchers=2) as here, watching(own, keys) as there:
+        watchers = [*here, *there]
+        async with ticking(source) as last_price:
+
+            def beyond(price: float) -> bool:
+                return all(watcher.events and watcher.last.quote.price > price for watcher in watchers)
+
+            await until(lambda: beyond(10))
+            harm(own_valkey.process)
+            harmed = last_price()
+            await until(lambda: beyond(harmed + 100))  # what was ticked a second later, or more
+        final = last_price()
+        await until(lambda: {watcher.last.quote.price for watcher in watchers} == {final}, within_s=5)
+    for watcher in watchers:
+        orders = [event.order for event in watcher.events]
+        assert orders == sorted(set(orders))
+        prices = [event.quote.price for event in watcher.events]
+        assert all(earlier < later for earlier, later in pairwise(prices))

@@ -1,0 +1,173 @@
+"""One subscription a symbol, however many watch it, and nothing lost on the way."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+
+from db.quotes import QuoteCache, QuoteEvent
+from db.redis import Keys, connect
+from live import hub as hub_module
+from live.hub import Hub
+from live.mailbox import Mailbox
+from live.tending import tended
+from market import Provenance, Quote, ServedFrom
+from tests.waiting import until
+
+NOW = datetime.now(UTC)
+
+
+def event(symbol: str, epoch: int, seq: int) -> QuoteEvent:
+    provenance = Provenance(source="test", served_from=ServedFrom.LIVE, received_at=NOW)
+    return QuoteEvent(epoch, seq, Quote(symbol=symbol, price=float(seq), time=NOW, provenance=provenance))
+
+
+@pytest.fixture
+def cache(redis: Redis, keys: Keys) -> QuoteCache:
+    return QuoteCache(redis, keys, 600)
+
+
+@asynccontextmanager
+async def running(redis: Redis, keys: Keys) -> AsyncIterator[Hub]:
+    hub = Hub(redis, keys, QuoteCache(redis, keys, 600))
+    async with tended(hub.run):
+        yield hub
+
+
+@pytest.fixture
+async def hub(redis: Redis, keys: Keys) -> AsyncIterator[Hub]:
+    async with running(redis, keys) as hub:
+        yield hub
+
+
+async def got(mailbox: Mailbox, within_s: float = 5) -> tuple[str, int, int]:
+    async with asyncio.timeout(within_s):
+        event = await mailbox.get()
+    return event.quote.symbol, event.epoch, event.seq
+
+
+async def subscriptions(redis: Redis, keys: Keys, symbols: Sequence[str]) -> list[int]:
+    """How many connections are subscribed to each symbol."""
+    return [count for _, count in await redis.pubsub_numsub(*map(keys.quotes, symbols))]
+
+
+async def unsubscribed(redis: Redis, keys: Keys, symbols: Sequence[str]) -> bool:
+    return not any(await subscriptions(redis, keys, symbols))
+
+
+async def test_a_symbol_is_subscribed_once_however_many_watch_it(
+    hub: Hub, redis: Redis, keys: Keys, cache: QuoteCache
+) -> None:
+    async with AsyncExitStack() as leaving:
+        both = [await leaving.enter_async_context(hub.subscribe(["A", "B"])) for _ in range(3)]
+        async with hub.subscribe(["A"]) as last:
+            assert await subscriptions(redis, keys, "ABC") == [1, 1, 0]
+            await cache.write([event("A", 1, 1)], publish=True)
+            assert [await got(mailbox) for mailbox in (*both, last)] == [("A", 1, 1)] * 4
+        assert hub.topics == 2
+        assert await subscriptions(redis, keys, "AB") == [1, 1]
+        async with running(redis, keys) as other, other.subscribe(["A"]):
+            assert await subscriptions(redis, keys, "AB") == [2, 1]
+    assert hub.topics == 0
+    await until(lambda: unsubscribed(redis, keys, "AB"))
+
+
+async def test_demand_is_there_at_once_and_runs_out_when_the_last_leaves(
+    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "BEAT_S", 0.05)
+    monkeypatch.setattr(hub_module, "DEMAND_S", 0.5)
+
+    async def demanded() -> list[bytes]:
+        return cast(list[bytes], sorted(await redis.zrangebyscore(keys.demand, time.time(), "inf")))
+
+    async def nothing() -> bool:
+        return await demanded() == []
+
+    async with running(redis, keys) as hub:
+        async with hub.subscribe(["A", "B"]):
+            async with hub.subscribe(["B", "C"]):
+                assert await demanded() == [b"A", b"B", b"C"]
+            await asyncio.sleep(0.6)  # longer than a demand lasts
+            assert await demanded() == [b"A", b"B"]
+        await until(nothing, within_s=2)
+
+
+async def test_a_watcher_misses_nothing_and_gets_nothing_twice(hub: Hub, cache: QuoteCache) -> None:
+    """Each symbol has one event only, published while its watcher subscribes and reads the latest state."""
+    chance = random.Random(1)
+
+    async def publish(symbol: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await cache.write([event(symbol, 1, 1)], publish=True)
+
+    async def watch(symbol: str) -> tuple[QuoteEvent, int]:
+        async with hub.subscribe([symbol]) as mailbox:
+            for known in (await cache.get([symbol])).values():
+                mailbox.put(symbol, known)
+            async with asyncio.timeout(5):
+                first = await mailbox.get()
+            await cache.write([event(symbol, 1, 2)], publish=True)
+            async with asyncio.timeout(5):
+                second = await mailbox.get()
+            return first, second.seq
+
+    async def race(symbol: str) -> tuple[QuoteEvent, int]:
+        seen, _ = await asyncio.gather(watch(symbol), publish(symbol, chance.uniform(0, 0.01)))
+        return seen
+
+    for start in range(0, 200, 10):
+        symbols = [f"S{number}" for number in range(start, start + 10)]
+        assert await asyncio.gather(*map(race, symbols)) == [(event(symbol, 1, 1), 2) for symbol in symbols]
+
+
+async def test_what_an_earlier_collector_sends_late_is_dropped(hub: Hub, cache: QuoteCache) -> None:
+    async with hub.subscribe(["A"]) as mailbox:
+        seen = []
+        for epoch, seq in [(2, 1), (1, 9), (2, 2), (2, 2), (2, 1), (0, 0), (3, 1)]:
+            await cache.write([event("A", epoch, seq), event("END", epoch, seq)], publish=True)
+        while (newest := await got(mailbox)) != ("A", 3, 1):
+            seen.append(newest)
+    assert set(seen) <= {("A", 2, 1), ("A", 2, 2)}
+    assert seen == sorted(set(seen))
+
+
+async def test_a_watcher_that_comes_before_the_bus_gets_the_state_once_it_is_there(
+    redis: Redis, keys: Keys, cache: QuoteCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "CONFIRM_S", 0.01)
+    hub = Hub(redis, keys, cache)
+    async with hub.subscribe(["A"]) as mailbox:
+        await cache.write([event("A", 1, 1)], publish=True)  # nobody hears it
+        async with tended(hub.run):
+            assert await got(mailbox) == ("A", 1, 1)
+
+
+async def test_a_bus_that_is_away_keeps_nobody_waiting_for_long(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "CONFIRM_S", 0.1)
+    away = connect(f"unix://{tmp_path}/nobody.sock")
+    start = time.monotonic()
+    async with running(away, keys) as hub, hub.subscribe(["A"]):
+        assert time.monotonic() - start < 0.5
+    await away.aclose()
+
+
+async def test_a_connection_that_is_cut_heals_and_the_state_is_read_again(own: Redis, keys: Keys) -> None:
+    cache = QuoteCache(own, keys, 600)
+    async with running(own, keys) as hub, hub.subscribe(["A", "B"]) as mailbox:
+        for number in range(1, 4):
+            await cache.write([event("A", number, 1), event("B", number, 1)], publish=False)  # lost on the bus
+            assert await own.client_kill_filter(_type="pubsub") == 1
+            cut = time.monotonic()
+            assert sorted([await got(mailbox), await got(mailbox)]) == [("A", number, 1), ("B", number, 1)]
+            assert time.monotonic() - cut < 1
+            assert await subscriptions(own, keys, "AB") == [1, 1]

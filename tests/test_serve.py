@@ -1,0 +1,147 @@
+"""`smartfin serve` as a process of its own: how it begins, how it ends, and what it leaves."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from asyncio import create_subprocess_exec
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import SMARTFIN, Running, smartfin
+from tests.waiting import until
+
+HISTORY = """{ history(symbol: "MSFT", from: "2021-03-01", to: "2021-03-11") {
+    bars { time close } provenance { servedFrom } } }"""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder for all of these tests, one after the other: only the first has to make a cluster."""
+    folder = tmp_path_factory.mktemp("serve") / "data"
+    yield folder
+    for process in processes(folder):
+        process.kill()
+
+
+def processes(folder: Path) -> list[psutil.Process]:
+    """Every process that works in the folder, or has it in its command."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(str(folder) in word for word in (*process.cmdline(), process.cwd())):
+                found.append(process)
+    return found
+
+
+async def nothing_left(folder: Path, *started: psutil.Process) -> None:
+    await until(lambda: not processes(folder) and not any(map(psutil.Process.is_running, started)), within_s=3)
+
+
+def family(running: Running) -> list[psutil.Process]:
+    process = psutil.Process(running.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def terminate(running: Running) -> None:
+    running.process.terminate()
+
+
+def press_ctrl_c(running: Running) -> None:
+    """As a terminal does: every process of the group gets it."""
+    os.killpg(running.process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("end", [terminate, press_ctrl_c])
+async def test_it_ends_when_told_to_and_leaves_nothing_running(
+    data_dir: Path, workers: int, end: Callable[[Running], None]
+) -> None:
+    with smartfin("--data-dir", str(data_dir), "--workers", str(workers)) as running:
+        started = family(running)
+        assert len(started) >= workers + (workers > 1), "all of them, and who looks after them"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(running.graphql, protocols=["graphql-transport-ws"]) as watching,
+        ):
+            await watching.send_json({"type": "connection_init"})
+            query = 'subscription { quotes(symbols: ["AAPL"]) { price } }'
+            await watching.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
+            assert [(await watching.receive_json(timeout=5))["type"] for _ in range(2)] == ["connection_ack", "next"]
+            end(running)
+            while (message := await watching.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+                pass
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+        assert running.process.wait(timeout=20) == 0
+    await nothing_left(data_dir, *started)
+
+
+async def test_a_killed_server_starts_again_soon_with_what_it_had(data_dir: Path) -> None:
+    with smartfin("--data-dir", str(data_dir)) as running:
+        before = (await running.data(HISTORY))["history"]
+        running.process.kill()
+        running.process.wait()
+        start = time.monotonic()
+        with smartfin("--data-dir", str(data_dir)) as again:
+            assert time.monotonic() - start < 10  # 2.5 s on a machine with nothing else to do
+            after = (await again.data(HISTORY))["history"]
+    assert after["bars"] == before["bars"]
+    assert len(after["bars"]) == 10
+    assert after["provenance"] == {"servedFrom": "STORE"}
+    await nothing_left(data_dir)
+
+
+async def test_a_terminated_start_leaves_nothing_running(data_dir: Path) -> None:
+    process = await create_subprocess_exec(SMARTFIN, "serve", "--port", "0", "--data-dir", data_dir, stdout=DEVNULL)
+    await until(lambda: any(process.name() == "postgres" for process in processes(data_dir)))
+    process.terminate()
+    assert await process.wait() == 0
+    await nothing_left(data_dir)
+
+
+async def test_a_migration_beside_it_changes_nothing(data_dir: Path) -> None:
+    with smartfin("--data-dir", str(data_dir)) as running:
+        migrating = await create_subprocess_exec(SMARTFIN, "migrate", "--data-dir", data_dir, stdout=PIPE, stderr=PIPE)
+        assert await migrating.communicate() == (b"The tables of sandbox are up to date.\n", b"")
+        assert migrating.returncode == 0
+        assert (await running.data('{ quote(symbol: "AAPL") { symbol } }'))["quote"] == {"symbol": "AAPL"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_folder_that_is_not_ours_is_one_line_on_stderr(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    done = subprocess.run(
+        [SMARTFIN, "serve", "--port", "0", "--data-dir", tmp_path, "--workers", str(workers)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"smartfin: {tmp_path} is not empty and was not made by SmartFin;"
+        " name a new or empty folder in SMARTFIN_DATA_DIR\n"
+    )
+    assert done.stdout == ""
+
+
+def test_a_worker_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [SMARTFIN, "serve", "--port", "0", "--workers", "2"],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://nowhere/", "REDIS_URL": "redis://host:port/0"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("smartfin: A worker could not start; the log says why.\n")
+    assert re.search(r"^20\d\d-\S+ \S+ ERROR uvicorn\.error: Application startup failed", done.stderr, re.MULTILINE)

@@ -1,0 +1,47 @@
+"""A world of real stores and scripted sources."""
+
+from redis.asyncio import Redis
+
+from db.asset_index import AssetIndex
+from db.assets import AssetStore
+from db.bars import BarStore
+from db.database import Database
+from db.markets import MarketCache
+from db.partitions import Partitions
+from db.quotes import QuoteCache, QuoteStore
+from db.redis import Keys
+from db.source_stats import SourceStatsStore
+from live.hub import Hub
+from live.markets import Markets
+from live.recorder import Recorder
+from resolvers.searched import Searched
+from resolvers.world import World
+from sources.flight import Flights
+from tests.sources.scripted import Scripted, router
+
+FRESH_S = 30.0
+
+
+def made_of(database: Database, redis: Redis, keys: Keys, *sources: Scripted) -> World:
+    """What a mode answers from, as `app` puts it together; nothing of it runs."""
+    partitions = Partitions(database)
+    cache = QuoteCache(redis, keys, 3600)
+    store = QuoteStore(database, partitions)
+    assets = AssetStore(database)
+    return World(
+        synthetic=False,
+        quote_fresh_s=FRESH_S,
+        router=router(*sources),
+        flights=Flights(),
+        assets=assets,
+        asset_index=AssetIndex(assets),
+        searched=Searched(),
+        bars=BarStore(database, partitions),
+        quote_cache=cache,
+        quote_store=store,
+        recorder=Recorder(store),
+        source_stats=SourceStatsStore(database),
+        budgets={},
+        hub=Hub(redis, keys, cache),
+        markets=Markets(MarketCache(redis, keys), always_open=True),
+    )
