@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import re
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -142,7 +143,7 @@ async def test_an_unexpected_fault_before_a_stream_begins_is_masked_and_logged(
 
 async def test_an_unexpected_fault_in_mid_stream_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     breaking = BreaksAfter()
-    async with serving(world(hub=breaking, quote_cache=breaking, quote_fresh_s=60)) as url:
+    async with serving(world(hub=breaking, quote_cache=breaking, quote_fresh_s=math.inf)) as url:
         text, messages = await received(url, 'subscription { quotes(symbols: ["AAPL"]) { price } }', 2)
     first, last = messages
     assert first["payload"]["data"] == {"quotes": {"price": 1.0}}

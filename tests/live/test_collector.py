@@ -198,7 +198,7 @@ async def test_epochs_rise_even_when_redis_has_lost_all(own: Redis, keys: Keys) 
     source = Scripted("source", 1)
     async with collecting(own, keys, source), watching(own, keys) as [watcher], ticking(source):
         for epochs in (1, 2, 3):
-            await until(partial(watcher.saw, epochs), within_s=5)
+            await until(partial(watcher.saw, epochs), within_s=20)
             await own.flushall()
     orders = [event.order for event in watcher.events]
     assert orders == sorted(set(orders))
