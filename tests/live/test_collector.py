@@ -137,12 +137,12 @@ async def test_what_is_demanded_is_streamed_until_the_demand_runs_out(redis: Red
     now = time.time()
     await redis.zadd(keys.demand, {"A": now + 60, "B": now + 1, "C": now - 1})
     async with collecting(redis, keys, source):
-        await until(carries(source, "A", "B"), within_s=1)
-        await until(carries(source, "A"), within_s=3)
+        await until(carries(source, "A", "B"), within_s=5)
+        await until(carries(source, "A"), within_s=8)
         await redis.zadd(keys.demand, {"D": now + 60})
-        await until(carries(source, "A", "D"), within_s=1)
+        await until(carries(source, "A", "D"), within_s=5)
         await redis.delete(keys.demand)
-        await until(carries(source), within_s=1)
+        await until(carries(source), within_s=5)
     assert await redis.exists(keys.collector) == 0
 
 
@@ -236,7 +236,7 @@ async def test_when_redis_comes_back_every_watcher_gets_the_last_price(
             harmed = last_price()
             await until(lambda: beyond(harmed + 100))  # what was ticked a second later, or more
         final = last_price()
-        await until(lambda: {watcher.last.quote.price for watcher in watchers} == {final}, within_s=5)
+        await until(lambda: {watcher.last.quote.price for watcher in watchers} == {final}, within_s=15)
     for watcher in watchers:
         orders = [event.order for event in watcher.events]
         assert orders == sorted(set(orders))

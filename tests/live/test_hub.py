@@ -97,7 +97,7 @@ async def test_demand_is_there_at_once_and_runs_out_when_the_last_leaves(
                 assert await demanded() == [b"A", b"B", b"C"]
             await asyncio.sleep(0.6)  # longer than a demand lasts
             assert await demanded() == [b"A", b"B"]
-        await until(nothing, within_s=2)
+        await until(nothing, within_s=8)
 
 
 async def test_a_watcher_misses_nothing_and_gets_nothing_twice(hub: Hub, cache: QuoteCache) -> None:
