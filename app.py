@@ -107,16 +107,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
 
 
-@asynccontextmanager
-async def open_database(settings: Settings, mode: Mode) -> AsyncIterator[Database]:
-    """PostgreSQL alone, for a command."""
-    async with AsyncExitStack() as stack:
-        urls = stack.enter_context(servers(settings))
-        database = Database(urls.database_url, mode.value, settings.database_pool_size)
-        stack.push_async_callback(database.aclose)
-        yield database
-
-
 async def _open(settings: Settings, stack: AsyncExitStack) -> State:
     urls = stack.enter_context(servers(settings))
     database = Database(urls.database_url, settings.mode.value, settings.database_pool_size)

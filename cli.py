@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ import click
 from errors import SmartFinError, StartError
 
 if TYPE_CHECKING:
+    from db.database import Database
     from db.importer import ImportedBars, ImportedSplits
-    from settings import Settings
+    from settings import Mode, Settings
 
 ROOT = Path(__file__).parent
 INTERVALS = ("M1", "M5", "M15", "M30", "H1", "H4", "D1", "W1", "MN1")
@@ -81,6 +84,21 @@ def _listen(host: str, port: int) -> socket.socket:
         raise StartError(f"Cannot listen on {host}:{port}: {error}; choose another with --host and --port.") from None
 
 
+@asynccontextmanager
+async def _database(settings: "Settings", mode: "Mode") -> AsyncIterator["Database"]:
+    """PostgreSQL alone: neither Redis nor the application, which takes a second to import."""
+    from db.database import Database
+    from db.embedded import servers
+
+    with ExitStack() as stack:
+        url = settings.database_dsn or stack.enter_context(servers(settings)).database_url
+        database = Database(url, mode.value)
+        try:
+            yield database
+        finally:
+            await database.aclose()
+
+
 @commands.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose tables.")
@@ -89,10 +107,9 @@ def migrate(**options: Any) -> None:
     settings = _settings(**options)
 
     async def run() -> None:
-        from app import open_database
         from db.migrate import migrate
 
-        async with open_database(settings, settings.mode) as database:
+        async with _database(settings, settings.mode) as database:
             await migrate(database)
 
     asyncio.run(run())
@@ -133,7 +150,6 @@ def doctor(**options: Any) -> None:
 def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, **options: Any) -> None:
     """Take in RAW bars from a CSV or Parquet FILE; they are served in live mode."""
     settings = _settings(**options)
-    from app import open_database
     from db.importer import ImportedBars, ImportedSplits, import_bars, import_splits
     from db.migrate import migrate
     from db.partitions import Partitions
@@ -141,7 +157,7 @@ def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, 
     from settings import Mode
 
     async def run() -> tuple[ImportedBars, ImportedSplits | None]:
-        async with open_database(settings, Mode.LIVE) as database:
+        async with _database(settings, Mode.LIVE) as database:
             await migrate(database)
             with click.progressbar(length=1, label=f"Importing {file.name}", file=sys.stderr) as bar:
 

@@ -15,14 +15,8 @@ from errors import StoreUnavailable
 DEADLINE_S = 2.0
 """How long a question of a request may take; a job or an import gives its own."""
 
-_GONE = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-)
-"""What asyncpg raises where the server, not the statement, is to blame."""
+_REFUSED = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+"""What asyncpg raises where PostgreSQL is there, but takes no connection."""
 
 
 class Database:
@@ -85,7 +79,7 @@ class Database:
                 try:
                     yield connection
                 except BaseException as error:
-                    lost = driver.is_closed() or _is_gone(error)
+                    lost = driver.is_closed()
                     # Whatever state it is in, nobody else shall get it.
                     await connection.invalidate()
                     if lost and isinstance(error, Exception):
@@ -94,7 +88,7 @@ class Database:
         except Exception as error:
             if deadline.expired():
                 raise StoreUnavailable(f"PostgreSQL did not answer within {deadline_s:g} s; try again.") from None
-            if driver is None and (isinstance(error, OSError | PoolTimeout) or _is_gone(error)):
+            if driver is None and (isinstance(error, OSError | PoolTimeout) or _is_refusal(error)):
                 raise _unreachable() from error
             raise
 
@@ -114,9 +108,9 @@ async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
     return (await connection.get_raw_connection()).driver_connection
 
 
-def _is_gone(error: BaseException | None) -> bool:
-    """Whether the server is to blame, also where SQLAlchemy has wrapped what asyncpg raised."""
-    return error is not None and (isinstance(error, _GONE) or _is_gone(error.__cause__))
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether PostgreSQL took no connection; SQLAlchemy may have wrapped what asyncpg raised."""
+    return error is not None and (isinstance(error, _REFUSED) or _is_refusal(error.__cause__))
 
 
 def _unreachable() -> StoreUnavailable:

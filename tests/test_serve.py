@@ -59,8 +59,7 @@ def press_ctrl_c(running: Running) -> None:
     os.killpg(running.process.pid, signal.SIGINT)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("end", [terminate, press_ctrl_c])
+@pytest.mark.parametrize(("workers", "end"), [(1, terminate), (2, terminate), (2, press_ctrl_c)])
 async def test_it_ends_when_told_to_and_leaves_nothing_running(
     data_dir: Path, workers: int, end: Callable[[Running], None]
 ) -> None:

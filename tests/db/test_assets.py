@@ -80,6 +80,7 @@ async def test_names_are_those_of_all_in_the_order_of_symbols(listed: AssetStore
 
 FOUND: list[tuple[str, AssetType | None, str | None, list[str]]] = [
     ("aapl", None, None, ["AAPL"]),
+    ("Z", None, None, ["ZAPLE"]),
     ("APPLE", None, None, ["AAPL", "APLE", "SPY"]),  # where a word begins with it; not within Pineapple
     ("apple", AssetType.ETF, None, ["SPY"]),
     ("apple", None, "XNAS", ["AAPL", "SPY"]),

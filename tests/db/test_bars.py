@@ -261,6 +261,13 @@ async def test_one_bad_bar_keeps_all_out_with_their_coverage(store: BarStore, wr
     assert await store.missing("AAPL", D1, window(*JAN)) == [window(*JAN)]
 
 
+async def test_bars_and_their_coverage_are_kept_together_or_not_at_all(store: BarStore, database: Database) -> None:
+    await fetched(database, "ALTER TABLE bar_coverage RENAME TO elsewhere")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await save(store, bar(at("2024-01-02")), covered=JAN)
+    assert await held(store) == []
+
+
 async def test_nothing_to_save_is_still_known_to_be_complete(store: BarStore) -> None:
     assert await save(store, covered=JAN) == 0
     assert await store.missing("AAPL", D1, window(*JAN)) == []

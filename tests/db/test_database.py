@@ -172,6 +172,19 @@ async def test_a_pool_that_is_used_up_is_unavailable_within_the_deadline(plain: 
     await by_session(plain)
 
 
+async def test_a_connection_whose_user_failed_is_handed_to_nobody_else(plain: Database) -> None:
+    async def fail() -> None:
+        async with plain.connection() as connection:
+            await connection.execute("SET work_mem = '65kB'")
+            await connection.execute("SELECT 1 / 0")
+
+    for _ in range(SIZE):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await fail()
+    async with plain.connection() as one, plain.connection() as other:
+        assert [await connection.fetchval("SHOW work_mem") for connection in (one, other)] == ["4MB", "4MB"]
+
+
 async def test_a_frozen_postgresql_does_not_keep_anybody_from_leaving(private: Database, own: tuple[str, Path]) -> None:
     with frozen(own[1]):
         start = time.monotonic()

@@ -53,10 +53,11 @@ async def empty(database_url: str) -> AsyncIterator[str]:
     await owner.close()
 
 
-async def migrating(url: str, redis_url: str, mode: str) -> Process:
+async def migrating(url: str, mode: str) -> Process:
     return await asyncio.create_subprocess_exec(
         *(SMARTFIN, "migrate", "--mode", mode),
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": url, "REDIS_URL": redis_url},
+        # It needs PostgreSQL alone: servers of its own could not be started here.
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": url, "SMARTFIN_DATA_DIR": "/dev/null/nowhere"},
         stdout=PIPE,
         stderr=PIPE,
     )
@@ -72,9 +73,9 @@ async def tables(connection: asyncpg.Connection, schema: str) -> list[str]:
     return [row["tablename"] for row in rows]
 
 
-async def test_processes_that_migrate_at_once_all_succeed_and_the_modes_stay_apart(empty: str, redis_url: str) -> None:
+async def test_processes_that_migrate_at_once_all_succeed_and_the_modes_stay_apart(empty: str) -> None:
     modes = ["sandbox", "live", "sandbox", "live"]
-    started = [await migrating(empty, redis_url, mode) for mode in modes]
+    started = [await migrating(empty, mode) for mode in modes]
     assert await asyncio.gather(*map(ended, started)) == [
         (0, f"The tables of {mode} are up to date.\n", "") for mode in modes
     ]
@@ -88,13 +89,13 @@ async def test_processes_that_migrate_at_once_all_succeed_and_the_modes_stay_apa
     await connection.close()
 
 
-async def test_a_killed_migration_leaves_nothing_and_the_next_one_does_it_all(empty: str, redis_url: str) -> None:
+async def test_a_killed_migration_leaves_nothing_and_the_next_one_does_it_all(empty: str) -> None:
     connection, other = await asyncpg.connect(empty), await asyncpg.connect(empty)
     await other.execute("CREATE SCHEMA sandbox")
     held_up = other.transaction()
     await held_up.start()
     await other.execute("CREATE TABLE sandbox.users ()")  # the migration waits for this, half of it done
-    process = await migrating(empty, redis_url, "sandbox")
+    process = await migrating(empty, "sandbox")
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     pid = await until(lambda: connection.fetchval(waiting))
     process.kill()
@@ -103,7 +104,7 @@ async def test_a_killed_migration_leaves_nothing_and_the_next_one_does_it_all(em
     gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)"
     await until(lambda: connection.fetchval(gone, pid))
     assert await tables(connection, "sandbox") == []
-    assert (await ended(await migrating(empty, redis_url, "sandbox")))[0] == 0
+    assert (await ended(await migrating(empty, "sandbox")))[0] == 0
     assert sorted(await tables(connection, "sandbox")) == TABLES
     await other.close()
     await connection.close()

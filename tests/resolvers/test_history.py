@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -180,19 +181,22 @@ async def test_a_bar_that_is_finished_by_another_at_the_same_time_comes_once(
     ]
 
 
-@pytest.mark.parametrize("said", [[], [{"is_final": False}]], ids=["not yet published", "still forming"])
+@pytest.mark.parametrize(
+    ("back", "said"),
+    [(1, []), (1, [{"is_final": False}]), (3, [{"is_final": False}])],
+    ids=["not yet published", "still forming", "forming for long"],
+)
 async def test_a_bar_that_the_source_finishes_late_is_not_lost(
-    world: World, source: Scripted, today: datetime, said: list[dict[str, Any]]
+    world: World, source: Scripted, today: datetime, back: int, said: list[dict[str, Any]]
 ) -> None:
-    yesterday = today - DAY
-    past = days(today - 5 * DAY, yesterday)
-    tell(source, [*map(bar, past), *(bar(yesterday, 1.0, **change) for change in said)])
-    await load(world, last=3)
-    tell(source, [*map(bar, past), bar(yesterday, 2.0)])
-    history = await load(world, last=3)
+    late = today - back * DAY
+    others = [bar(day) for day in days(today - 6 * DAY, today) if day != late]
+    tell(source, sorted([*others, *(bar(late, 1.0, **change) for change in said)], key=itemgetter("time")))
+    await load(world, last=4)
+    tell(source, sorted([*others, bar(late, 2.0)], key=itemgetter("time")))
+    history = await load(world, last=4)
     assert [(row.time, row.close, row.is_final) for row in history.bars] == [
-        *((day, 100.0, True) for day in past[-2:]),
-        (yesterday, 2.0, True),
+        (day, 2.0 if day == late else 100.0, True) for day in days(today - 4 * DAY, today)
     ]
 
 
