@@ -28,15 +28,17 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("serve") / "data"
     yield folder
     for process in processes(folder):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
-def processes(folder: Path) -> list[psutil.Process]:
-    """Every process that works in the folder, or has it in its command."""
+def processes(folder: Path, name: str | None = None) -> list[psutil.Process]:
+    """Every process (of the name) that works in the folder, or has it in its command."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(str(folder) in word for word in (*process.cmdline(), process.cwd())):
+            ours = any(str(folder) in word for word in (*process.cmdline(), process.cwd()))
+            if ours and name in (None, process.name()):
                 found.append(process)
     return found
 
@@ -99,7 +101,7 @@ async def test_a_killed_server_starts_again_soon_with_what_it_had(data_dir: Path
 
 async def test_a_terminated_start_leaves_nothing_running(data_dir: Path) -> None:
     process = await create_subprocess_exec(SMARTFIN, "serve", "--port", "0", "--data-dir", data_dir, stdout=DEVNULL)
-    await until(lambda: any(process.name() == "postgres" for process in processes(data_dir)))
+    await until(lambda: processes(data_dir, "postgres"))
     process.terminate()
     assert await process.wait() == 0
     await nothing_left(data_dir)

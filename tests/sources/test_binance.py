@@ -52,13 +52,6 @@ async def source(fake: FakeBinance) -> AsyncIterator[Binance]:
     await source.aclose()
 
 
-@pytest.fixture
-async def impatient(fake: FakeBinance) -> AsyncIterator[Binance]:
-    source = Binance(fake.url, fake.ws_url, fake.budget, lambda: fake.now, timeout_s=0.4)
-    yield source
-    await source.aclose()
-
-
 def ms(at: datetime) -> int:
     return (at - EPOCH) // MS
 
@@ -443,26 +436,32 @@ QUESTIONS: dict[str, Callable[[Binance], Awaitable[object]]] = {
 }
 
 
+def fail(fake: FakeBinance, source: Binance, failure: Failure) -> None:
+    fake.failure = failure
+    if failure is Failure.SILENCE:
+        source._http._timeout_s = 0.2
+
+
 def test_every_failure_is_tried() -> None:
     assert set(FAILURES) == set(Failure)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_listing(fake: FakeBinance, impatient: Binance, failure: Failure, question: str) -> None:
-    fake.failure = failure
+async def test_a_failure_of_the_listing(fake: FakeBinance, source: Binance, failure: Failure, question: str) -> None:
+    fail(fake, source, failure)
     with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](impatient)
+        await QUESTIONS[question](source)
     assert type(raised.value) is FAILURES[failure]
 
 
 @pytest.mark.parametrize("question", ["quotes", "history"])
 @pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_answer(fake: FakeBinance, impatient: Binance, failure: Failure, question: str) -> None:
-    await impatient.search("", 1)
-    fake.failure = failure
+async def test_a_failure_of_the_answer(fake: FakeBinance, source: Binance, failure: Failure, question: str) -> None:
+    await source.search("", 1)
+    fail(fake, source, failure)
     with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](impatient)
+        await QUESTIONS[question](source)
     assert type(raised.value) is FAILURES[failure]
     if failure is Failure.LIMITED_RETRY_AFTER:
         assert isinstance(raised.value, SourceLimited)

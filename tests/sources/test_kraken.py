@@ -53,13 +53,6 @@ async def source(fake: FakeKraken) -> AsyncIterator[Kraken]:
     await source.aclose()
 
 
-@pytest.fixture
-async def impatient(fake: FakeKraken) -> AsyncIterator[Kraken]:
-    source = Kraken(fake.url, fake.ws_url, fake.budget, lambda: fake.now, timeout_s=0.4)
-    yield source
-    await source.aclose()
-
-
 def seconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(seconds=1)
 
@@ -407,26 +400,32 @@ QUESTIONS: dict[str, Callable[[Kraken], Awaitable[object]]] = {
 }
 
 
+def fail(fake: FakeKraken, source: Kraken, failure: Failure) -> None:
+    fake.failure = failure
+    if failure is Failure.SILENCE:
+        source._http._timeout_s = 0.2
+
+
 def test_every_failure_is_tried() -> None:
     assert set(FAILURES) == set(Failure)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_listing(fake: FakeKraken, impatient: Kraken, failure: Failure, question: str) -> None:
-    fake.failure = failure
+async def test_a_failure_of_the_listing(fake: FakeKraken, source: Kraken, failure: Failure, question: str) -> None:
+    fail(fake, source, failure)
     with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](impatient)
+        await QUESTIONS[question](source)
     assert type(raised.value) is FAILURES[failure]
 
 
 @pytest.mark.parametrize("question", ["quotes", "history"])
 @pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_answer(fake: FakeKraken, impatient: Kraken, failure: Failure, question: str) -> None:
-    await impatient.search("", 1)
-    fake.failure = failure
+async def test_a_failure_of_the_answer(fake: FakeKraken, source: Kraken, failure: Failure, question: str) -> None:
+    await source.search("", 1)
+    fail(fake, source, failure)
     with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](impatient)
+        await QUESTIONS[question](source)
     assert type(raised.value) is FAILURES[failure]
     if failure is Failure.LIMITED_RETRY_AFTER:
         assert isinstance(raised.value, SourceLimited)
