@@ -25,6 +25,7 @@ from db.redis import Keys, connect
 from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
 from gateway.assets import BuiltFiles
+from gateway.executor import CompiledExecutor
 from gateway.health import livez, readyz
 from gateway.http import GRAPHIQL, GraphQLView
 from gateway.masking import Mask
@@ -87,7 +88,7 @@ def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
-    view = GraphQLView(build_schema([Mask]))
+    view = GraphQLView(build_schema([Mask], CompiledExecutor))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:

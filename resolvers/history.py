@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from errors import InvalidLimit, InvalidWindow, NoData, SourceUnavailable, Symbo
 from market import BAR_SCHEMA, Adjustment, Asset, Interval, Provenance, ServedFrom, Symbol, Window, venue
 from resolvers.adjustment import adjusted
 from resolvers.arguments import From, Last, To
+from resolvers.rows import Rows
 from resolvers.symbols import checked_symbol
 from resolvers.world import Context, World
 from sources.router import FetchedBars
@@ -64,20 +65,16 @@ class Gap:
     reason: str
 
 
-class BarRow(NamedTuple):
-    """One bar as the schema shows it."""
+class BarColumns(NamedTuple):
+    """The columns of a frame of bars, as the schema shows them."""
 
-    time: datetime
-    epoch: int
-    trading_day: date
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float | None
-    vwap: float | None
-    trades: int | None
-    is_final: bool
+    time: pl.Series
+    epoch: pl.Series
+    open: pl.Series
+    high: pl.Series
+    low: pl.Series
+    close: pl.Series
+    volume: pl.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +97,17 @@ class History:
         return self.frame.height
 
     @property
-    def columns(self) -> pl.DataFrame:
-        """The frame with `epoch`, to be read column by column."""
-        return self.frame.with_columns(epoch=_EPOCH_S)
-
-    @property
-    def bars(self) -> list[BarRow]:
-        """The bars, one row each."""
+    def bars(self) -> Rows:
+        """The bars, one row each, with `epoch` and `trading_day`."""
         day = pl.col("time").dt.date()
         if self.interval.is_intraday:
             day = pl.col("time").dt.convert_time_zone(str(ZoneInfo(self.timezone))).dt.date()
-        rows = self.frame.with_columns(epoch=_EPOCH_S, trading_day=day).select(BarRow._fields)
-        return list(map(BarRow._make, rows.iter_rows()))
+        return Rows(self.frame, {"epoch": _EPOCH_S, "trading_day": day})
+
+    @property
+    def columns(self) -> BarColumns:
+        """The bars, column by column."""
+        return BarColumns(*self.frame.with_columns(epoch=_EPOCH_S).select(BarColumns._fields))
 
     @property
     def splits(self) -> list[Split]:

@@ -1,7 +1,9 @@
 """The schema, put together."""
 
+from typing import Any
+
 import strawberry
-from graphql import GraphQLError
+from graphql import Executor, GraphQLError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -17,11 +19,14 @@ class Schema(strawberry.Schema):
         """Nothing: an error of the caller is not worth a line, and `gateway.masking` logs the others."""
 
 
-def build_schema(extensions: list[type[SchemaExtension]] | None = None) -> Schema:
-    """The schema with the gateway's extensions."""
+def build_schema(
+    extensions: list[type[SchemaExtension]] | None = None, executor: type[Executor[Any]] | None = None
+) -> Schema:
+    """The schema with the gateway's extensions and executor."""
     return Schema(
         query=Query,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=extensions or [],
+        execution_context_class=executor,
     )

@@ -8,7 +8,7 @@ import strawberry
 from market import Adjustment, Interval, Symbol
 from resolvers.history import has_older
 from resolvers.indicators import indicators
-from schema.indicators import Indicators, column
+from schema.indicators import Indicators
 from schema.provenance import Provenance
 from schema.scalars import Timestamp, described, resolved_by
 
@@ -24,7 +24,7 @@ class GapReason(StrEnum):
 
 @strawberry.type(description="One bar, named by its opening instant.")
 class Bar:
-    """As `resolvers.history.BarRow`."""
+    """A row of `resolvers.history.History.bars`."""
 
     time: datetime = described("Opening instant; 00:00 UTC of the (first) trading date for D1, W1 and MN1.")
     epoch: Timestamp = described("`time` in seconds.")
@@ -41,15 +41,15 @@ class Bar:
 
 @strawberry.type(description="The same bars, column by column; every list is aligned with `bars`.")
 class BarColumns:
-    """A frame of bars."""
+    """As `resolvers.history.BarColumns`."""
 
-    time: list[datetime] = column("time")
-    epoch: list[Timestamp] = column("epoch")
-    open: list[float] = column("open")
-    high: list[float] = column("high")
-    low: list[float] = column("low")
-    close: list[float] = column("close")
-    volume: list[float | None] = column("volume")
+    time: list[datetime]
+    epoch: list[Timestamp]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float | None]
 
 
 @strawberry.type(description="`numerator` new shares for `denominator` old, from `time` on.")

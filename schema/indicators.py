@@ -1,7 +1,8 @@
 """The type `Indicators`, made from the catalogue: names, arguments, defaults and texts are the functions' own."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import strawberry
@@ -13,15 +14,6 @@ from resolvers.indicators import IndicatorScope
 from schema.scalars import described
 
 Series = list[float | None]
-
-
-def column(name: str, description: str | None = None) -> Any:
-    """A field that is one column of a frame, or one of several series by name, as a list."""
-
-    def values(root: Any) -> Any:
-        return root[name].to_list()
-
-    return strawberry.field(resolver=values, description=description)
 
 
 def _indicators() -> type:
@@ -44,7 +36,7 @@ def _field(indicator: catalogued.Indicator) -> tuple[Any, Any]:
 
     async def values(root: IndicatorScope, **arguments: Any) -> Any:
         found = await root.values(indicator.call(**arguments))
-        return found if indicator.outputs_type else found.to_list()  # type: ignore[union-attr]
+        return SimpleNamespace(**found) if isinstance(found, Mapping) else found
 
     root = inspect.Parameter("root", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=IndicatorScope)
     of = [_argument("of", PriceField, PriceField.CLOSE)] if "of" in indicator.inputs else []
@@ -78,9 +70,8 @@ def _output(indicator: catalogued.Indicator) -> Any:
     if name is None:
         return Series
     if name not in _OUTPUTS:
-        fields = {output: column(output) for output in indicator.outputs}
         annotations = dict.fromkeys(indicator.outputs, Series)
-        made = type(name, (), {**fields, "__annotations__": annotations, "__module__": __name__})
+        made = type(name, (), {"__annotations__": annotations, "__module__": __name__})
         _OUTPUTS[name] = strawberry.type(made, description=f"The series of {indicator.name}.")
     return _OUTPUTS[name]
 

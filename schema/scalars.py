@@ -54,7 +54,8 @@ def _parse_instant(value: object) -> datetime:
 
 
 def _instant_text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return in_utc.isoformat()[: -len("+00:00")] + "Z"
 
 
 SCALARS: dict[object, ScalarDefinition] = {

@@ -1,0 +1,119 @@
+"""Execution: graphql-core's, with plain objects and lists read by compiled readers."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from graphql import DocumentNode, Executor, GraphQLList, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.language import ArgumentNode, DirectiveNode, VariableNode, Visitor, visit
+from graphql.pyutils import AwaitableOrValue, Path
+
+from gateway.plain import Reader, compile_reader
+
+MAX_READERS = 1000
+"""Of one document: its variables may switch its fields on and off in more ways than are worth keeping."""
+
+
+class Readers:
+    """The compiled readers of one document, kept with it."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._document = document  # kept alive: the keys are identities of its nodes
+        switches = _Switches()
+        visit(document, switches)
+        self._switches = sorted(switches.names)
+        self._readers: dict[object, Reader | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def switched(self, variables: Mapping[str, Any]) -> tuple[object, ...]:
+        """The values of the variables on which it depends what is selected."""
+        return tuple(variables.get(name) for name in self._switches)
+
+    def get(self, key: object, compile_: Callable[[], Reader | None]) -> Reader | None:
+        """The reader under the key, compiled where there is none yet."""
+        try:
+            return self._readers[key]
+        except KeyError:
+            if len(self._readers) >= MAX_READERS:
+                self._readers.clear()
+            reader = self._readers[key] = compile_()
+            return reader
+
+
+class _Switches(Visitor):
+    """Finds the variables that @skip and @include take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+        for argument in node.arguments or ():
+            if isinstance(argument, ArgumentNode) and isinstance(argument.value, VariableNode):
+                self.names.add(argument.value.name.value)
+
+
+class CompiledExecutor(Executor[Any]):
+    """Completes what is plain in one go; all else, and all that goes wrong, is graphql-core's.
+
+    `readers` are those of the document that is executed; without them it compiles its own.
+    """
+
+    def __init__(self, *args: Any, readers: Readers | None = None, **kwargs: Any) -> None:
+        kwargs.pop("operation_extensions", None)  # Strawberry's, for executors that look at them
+        super().__init__(*args, **kwargs)
+        if readers is None:
+            readers = Readers(DocumentNode(definitions=(self.operation, *self.fragment_definitions.values())))
+        self._readers = readers
+        self._switched = self._readers.switched(self.variable_values.coerced)
+        # Middleware wants to see every field.
+        self._is_seen = bool(self.middleware_manager and self.middleware_manager.middlewares)
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[GraphQLOutputType],
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[Any]:
+        """The list, read in one go where its items are plain."""
+        reader = self._reader(return_type, field_details_list)
+        if reader is not None:
+            with suppress(Exception):  # graphql-core meets it again, and says where it is
+                return reader(result)
+        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        """The object, read in one go where it is plain."""
+        reader = self._reader(return_type, field_details_list)
+        if reader is not None:
+            with suppress(Exception):  # as above
+                return reader(result)  # type: ignore[no-any-return]
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _reader(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | None:
+        if self._is_seen:
+            return None
+        key = (id(of), self._switched, *[id(details.node) for details in selected])
+        return self._readers.get(key, lambda: self._compiled(of, selected))
+
+    def _compiled(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | None:
+        with suppress(Exception):  # graphql-core meets it again, too
+            return compile_reader(of, selected, self._fields_of)
+        return None
+
+    def _fields_of(self, of: GraphQLObjectType, selected: FieldDetailsList) -> Mapping[str, FieldDetailsList]:
+        return self.collect_subfields(of, selected).grouped_field_set

@@ -1,0 +1,357 @@
+"""The compiled executor gives what graphql-core gives, whatever is asked and whatever goes wrong."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import polars as pl
+import strawberry
+from graphql import DocumentNode, ExecutionResult, GraphQLObjectType, execute, get_named_type, parse, validate
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from strawberry.schema.config import StrawberryConfig
+
+from errors import InvalidSymbol
+from gateway.executor import MAX_READERS, CompiledExecutor, Readers
+from gateway.plain import FRAGMENT_ROWS
+from market import Symbol
+from resolvers.rows import Rows
+from schema.scalars import SCALARS, Timestamp
+
+EXAMPLES = int(os.environ.get("SMARTFIN_TEST_EXAMPLES", "200"))
+"""How many random documents are tried; 10 000 by `make test-long`."""
+
+
+@strawberry.enum
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@strawberry.type
+class Leaves:
+    a_float: float
+    a_text: str
+    an_int: int
+    a_flag: bool
+    a_colour: Colour
+    an_instant: datetime
+    maybe_float: float | None
+    maybe_text: str | None
+    maybe_int: int | None
+    maybe_colour: Colour | None
+    maybe_symbol: Symbol | None
+    maybe_day: date | None
+
+
+@strawberry.type
+class Row:
+    time: datetime
+    epoch: Timestamp
+    day: date
+    open: float
+    count: int
+    is_final: bool
+    volume: float | None
+    name: str | None
+
+
+@strawberry.type
+class Columns:
+    time: list[datetime]
+    open: list[float]
+    volume: list[float | None]
+    maybe: list[float] | None
+
+
+async def later(root: Any) -> Any:
+    await asyncio.sleep(0)
+    return root.leaves
+
+
+@strawberry.type
+class Tree:
+    name: str
+    leaves: Leaves
+    maybe_leaves: Leaves | None
+    all_leaves: list[Leaves]
+    some_leaves: list[Leaves | None]
+    maybe_all_leaves: list[Leaves] | None
+    grid: list[list[float | None]]
+    colours: list[Colour]
+    rows: list[Row]
+    columns: Columns
+    asked: Leaves = strawberry.field(resolver=later)
+    maybe_asked: Leaves | None = strawberry.field(resolver=later)
+
+
+@strawberry.type
+class Query:
+    tree: Tree | None
+    trees: list[Tree | None]
+    leaves: Leaves | None
+
+
+SCHEMA = strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS))
+CORE = SCHEMA._schema
+MANY = FRAGMENT_ROWS + 1
+
+
+@dataclass
+class LeavesSource:
+    a_float: Any = 1.5
+    a_text: Any = "text"
+    an_int: Any = 7
+    a_flag: Any = True
+    a_colour: Any = Colour.RED
+    an_instant: Any = datetime(2024, 3, 1, 14, 30, tzinfo=UTC)
+    maybe_float: Any = None
+    maybe_text: Any = None
+    maybe_int: Any = None
+    maybe_colour: Any = None
+    maybe_symbol: Any = None
+    maybe_day: Any = None
+
+
+@dataclass
+class ColumnsSource:
+    time: Any
+    open: Any
+    volume: Any
+    maybe: Any = None
+
+
+@dataclass
+class TreeSource:
+    leaves: Any
+    maybe_leaves: Any
+    all_leaves: Any
+    some_leaves: Any
+    maybe_all_leaves: Any
+    rows: Any
+    columns: Any
+    name: Any = "tree"
+    grid: Any = ((1.0, None), ())
+    colours: Any = (Colour.BLUE, Colour.RED)
+
+
+@dataclass
+class QuerySource:
+    tree: Any
+    trees: Any
+    leaves: Any
+
+
+class Awaited:
+    """An awaitable that has the attributes of what it gives, and may be awaited again and again."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._value, name)
+
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        return self._value
+
+
+NAN = float("nan")
+ODD: list[Any] = [
+    *(None, NAN, float("inf"), -0.0, 1e300, 3, 2**31, 2**53, True, "7", "", "red", "é\n\u2028", b"x", [], {}),
+    *(Colour.BLUE, date(2024, 2, 29), datetime(2024, 1, 1, 0, 0, 0, 5, UTC), datetime(2024, 1, 1)),  # noqa: DTZ001
+    *(datetime(2024, 1, 1, tzinfo=UTC).astimezone(), object, pl.Series([1.0, None]), LeavesSource()),
+    *(InvalidSymbol("one is wrong"), ValueError("wrong"), Awaited(1.5), Awaited(None), LeavesSource.__init__),
+]
+
+
+def frame(height: int, odd: Sequence[tuple[str, int, Any]]) -> pl.DataFrame:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    columns: dict[str, list[Any]] = {
+        "time": [start + timedelta(minutes=n) for n in range(height)],
+        "day": [start.date()] * height,
+        "open": [100 + n / 8 for n in range(height)],
+        "count": list(range(height)),
+        "is_final": [n % 2 == 0 for n in range(height)],
+        "volume": [None if n % 3 == 0 else float(n) for n in range(height)],
+        "name": [None if n % 5 == 0 else f'"{n}\n' for n in range(height)],
+    }
+    for name, index, value in odd:
+        if height:
+            columns[name][index % height] = value
+    schema: dict[str, Any] = {
+        "time": pl.Datetime("us", "UTC"),
+        "day": pl.Date,
+        "open": pl.Float64,
+        "count": pl.Int64,
+        "is_final": pl.Boolean,
+        "volume": pl.Float64,
+        "name": pl.String,
+    }
+    return pl.DataFrame(columns, schema=schema)
+
+
+ODD_CELLS = st.lists(
+    st.tuples(st.sampled_from(["open", "volume"]), st.integers(0, MANY), st.sampled_from([None, NAN, -NAN, 1e308]))
+    | st.tuples(st.just("count"), st.integers(0, MANY), st.sampled_from([None, 2**31, -(2**31)]))
+    | st.tuples(st.just("time"), st.integers(0, MANY), st.just(datetime(2024, 1, 1, 0, 0, 0, 500, UTC)))
+    | st.tuples(st.sampled_from(["is_final", "day", "name"]), st.integers(0, MANY), st.none()),
+    max_size=2,
+)
+
+
+@st.composite
+def leaves(draw: Any) -> Any:
+    source = LeavesSource()
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        setattr(source, draw(st.sampled_from([field.name for field in fields(source)])), draw(st.sampled_from(ODD)))
+    return draw(st.sampled_from([source] * 12 + [Awaited(source), *ODD[:1], *ODD[-5:]]))
+
+
+@st.composite
+def trees(draw: Any) -> Any:
+    held = frame(draw(st.sampled_from([0, 1, 3, MANY])), draw(ODD_CELLS))
+    rows = Rows(held, {"epoch": pl.col("time").dt.epoch("s")})
+    maybe_list = st.lists(leaves(), max_size=3) | st.none()
+    source = TreeSource(
+        leaves=draw(leaves()),
+        maybe_leaves=draw(leaves() | st.none()),
+        all_leaves=draw(st.lists(leaves(), max_size=3)),
+        some_leaves=draw(st.lists(leaves() | st.none(), max_size=3).map(tuple)),
+        maybe_all_leaves=draw(maybe_list),
+        rows=rows,
+        columns=ColumnsSource(held["time"], held["open"], held["volume"], draw(st.sampled_from([None, held["open"]]))),
+    )
+    if draw(st.booleans()) and draw(st.booleans()):
+        setattr(source, draw(st.sampled_from([field.name for field in fields(source)])), draw(st.sampled_from(ODD)))
+    return source
+
+
+SOURCES = st.builds(
+    QuerySource, tree=trees() | st.none(), trees=st.lists(trees() | st.none(), max_size=2), leaves=leaves()
+)
+
+OBJECTS = {
+    name: {field: get_named_type(of.type) for field, of in type_.fields.items()}
+    for name, type_ in CORE.type_map.items()
+    if isinstance(type_, GraphQLObjectType) and not name.startswith("__")
+}
+SWITCHES = [
+    "",
+    "",
+    "",
+    "",
+    " @include(if: $on)",
+    " @skip(if: $on)",
+    " @skip(if: $off) @include(if: $on)",
+    " @skip(if: true)",
+]
+
+
+@st.composite
+def selections(draw: Any, name: str, depth: int, fragments: list[str]) -> str:
+    """A selection set of the type; adds to `fragments` the definitions that it spreads."""
+    parts: list[str] = []
+    for _ in range(draw(st.integers(1, 3))):
+        switch = draw(st.sampled_from(SWITCHES))
+        kind = draw(st.sampled_from(["field"] * 6 + ["inline", "bare", "spread"])) if depth else "field"
+        if kind != "field":
+            inner = draw(selections(name, depth - 1, fragments))
+            if kind == "spread":
+                fragments.append(f"fragment F{len(fragments)} on {name} {inner}")
+                parts.append(f"... F{len(fragments) - 1}{switch}")
+            else:
+                parts.append(f"...{f' on {name}' if kind == 'inline' else ''}{switch} {inner}")
+            continue
+        field = draw(st.sampled_from(["__typename", *OBJECTS[name]]))
+        of = OBJECTS[name].get(field)
+        if of is not None and of.name in OBJECTS and not depth:
+            field, of = "__typename", None
+        alias = draw(st.sampled_from(["", "", f"{field}_1: ", f"{field}_2: "]))
+        inner = f" {draw(selections(of.name, depth - 1, fragments))}" if of is not None and of.name in OBJECTS else ""
+        parts.append(f"{alias}{field}{switch}{inner}")
+    return f"{{ {' '.join(parts)} }}"
+
+
+@st.composite
+def documents(draw: Any) -> str:
+    fragments: list[str] = []
+    query = draw(selections("Query", 5, fragments))
+    uses = "@include(if: $on) @skip(if: $off)"  # so that neither variable is one too many
+    return "\n".join([f"query ($on: Boolean!, $off: Boolean = false) {{ ... {uses} {query} ... {query} }}", *fragments])
+
+
+async def executed(document: DocumentNode, source: Any, variables: dict[str, Any], **executor: Any) -> ExecutionResult:
+    result = execute(CORE, document, source, variable_values=variables, **executor)
+    return result if isinstance(result, ExecutionResult) else await result
+
+
+def answer(result: ExecutionResult) -> tuple[Any, list[Any]]:
+    """What a client gets, in its order; errors of one list may come in any, as what is awaited goes on in any."""
+    data = orjson.loads(orjson.dumps(result.data)) if result.data is not None else None
+    errors = [orjson.dumps(error.formatted, default=str) for error in result.errors or []]
+    return orjson.dumps(data), sorted(errors)
+
+
+# Without shrinking: it takes minutes, and the document that failed is small enough to read.
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(documents(), st.lists(SOURCES, min_size=1, max_size=2), st.booleans())
+def test_it_gives_what_graphql_core_gives(text: str, sources: list[Any], first: bool) -> None:
+    document = parse(text)
+    assert validate(CORE, document) == []
+
+    async def compare() -> None:
+        readers = Readers(document)  # as kept with the document: what one request compiled serves the next
+        for source, on in [(source, on) for source in sources for on in (first, not first, first)]:
+            expected = await executed(document, source, {"on": on})
+            found = await executed(document, source, {"on": on}, executor_class=CompiledExecutor, readers=readers)
+            assert answer(found) == answer(expected)
+
+    asyncio.run(compare())
+
+
+ROWS = Rows(frame(MANY, []), {"epoch": pl.col("time").dt.epoch("s")})
+
+
+async def test_many_rows_leave_as_json_that_polars_wrote() -> None:
+    source = QuerySource(TreeSource(None, None, [], [], None, ROWS, None), [], None)
+    document = parse("{ tree { rows { time open } } }")
+    result = await executed(document, source, {}, executor_class=CompiledExecutor, readers=Readers(document))
+    assert result.data is not None
+    assert isinstance(result.data["tree"]["rows"], orjson.Fragment)
+
+
+async def test_a_document_is_compiled_once_for_each_way_that_its_switches_stand() -> None:
+    text = "query ($a: Boolean = true) { leaves { aFloat aText @include(if: $a) } }"
+    document = parse(text)
+    readers = Readers(document)
+    for a, keys in [(True, ["aFloat", "aText"]), (False, ["aFloat"]), (True, ["aFloat", "aText"])]:
+        source = QuerySource(None, [], LeavesSource())
+        result = await executed(document, source, {"a": a}, executor_class=CompiledExecutor, readers=readers)
+        assert result.data is not None
+        assert list(result.data["leaves"]) == keys
+    assert len(readers) == 2
+
+
+async def test_readers_are_bounded() -> None:
+    names = [f"v{number}" for number in range(12)]
+    variables = ", ".join(f"${name}: Boolean!" for name in names)
+    document = parse(f"query ({variables}) {{ leaves {{ {' '.join(f'{n}: aText @skip(if: ${n})' for n in names)} }} }}")
+    readers = Readers(document)
+    source = QuerySource(None, [], LeavesSource())
+    most = 0
+    for number in range(2 * MAX_READERS):
+        switched = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
+        await executed(document, source, switched, executor_class=CompiledExecutor, readers=readers)
+        most = max(most, len(readers))
+    assert most == MAX_READERS
