@@ -16,6 +16,7 @@ from db.assets import AssetStore
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.database import Database
+from db.documents import DocumentStore
 from db.embedded import servers
 from db.markets import MarketCache
 from db.migrate import migrate
@@ -24,11 +25,13 @@ from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
 from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
-from gateway.assets import BuiltFiles
+from gateway.assets import GRAPHIQL, BuiltFiles
+from gateway.documents import Documents
 from gateway.executor import CompiledExecutor
 from gateway.health import livez, readyz
-from gateway.http import GRAPHIQL, GraphQLView
+from gateway.http import GraphQLEndpoint
 from gateway.masking import Mask
+from gateway.websocket import GraphQLSockets
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
@@ -38,7 +41,7 @@ from live.recorder import Recorder
 from live.tending import tended
 from resolvers.searched import Searched
 from resolvers.world import World
-from schema.build import build_schema
+from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
 from sources.catalog import SOURCES, open_sources
 from sources.flight import Flights
@@ -57,6 +60,7 @@ class State(TypedDict):
     """What every request finds in its state."""
 
     world: World
+    documents: Documents
     database: Database
     redis: Redis
     prepared: asyncio.Event
@@ -88,27 +92,27 @@ def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
-    view = GraphQLView(build_schema([Mask], CompiledExecutor))
+    schema = build_schema([Mask], CompiledExecutor)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
-            yield await _open(settings, stack)
+            yield await _open(settings, schema, stack)
 
     return Starlette(
         routes=[
-            Route("/graphql", view),
-            WebSocketRoute("/graphql", view),
+            Route("/graphql", GraphQLEndpoint(schema, settings)),
+            WebSocketRoute("/graphql", GraphQLSockets(schema)),
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/livez", livez),
             Route("/readyz", readyz),
-            Mount("/assets/graphiql", BuiltFiles(GRAPHIQL)),
+            *([Mount("/assets/graphiql", BuiltFiles(GRAPHIQL))] if settings.graphiql else []),
         ],
         lifespan=lifespan,
     )
 
 
-async def _open(settings: Settings, stack: AsyncExitStack) -> State:
+async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> State:
     urls = stack.enter_context(servers(settings))
     database = Database(urls.database_url, settings.mode.value, settings.database_pool_size)
     stack.push_async_callback(database.aclose)
@@ -159,7 +163,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> State:
             await prepared.wait()
     except TimeoutError:
         logger.warning("serving before PostgreSQL answers; /readyz is 503 until then")
-    return State(world=world, database=database, redis=redis, prepared=prepared)
+    documents = Documents(schema, settings, DocumentStore(redis, keys))
+    return State(world=world, documents=documents, database=database, redis=redis, prepared=prepared)
 
 
 async def _prepare(database: Database, world: World) -> None:

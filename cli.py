@@ -141,6 +141,30 @@ def doctor(**options: Any) -> None:
         sys.exit(1)
 
 
+@commands.command()
+@click.argument("manifest", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Where they are served.")
+def documents(manifest: Path, **options: Any) -> None:
+    """Publish the GraphQL documents of FILE, JSON of texts by id; clients then ask by `documentId`."""
+    settings = _settings(**options)
+    from db.documents import DocumentStore
+    from db.embedded import servers
+    from db.redis import Keys, connect
+    from gateway.documents import Documents
+    from gateway.manifest import publish
+    from schema.build import build_schema
+
+    async def run(redis_url: str) -> int:
+        async with connect(redis_url) as redis:
+            store = DocumentStore(redis, Keys(settings.mode))
+            return await publish(manifest, Documents(build_schema(), settings, store), store)
+
+    with servers(settings) as urls:
+        count = asyncio.run(run(urls.redis_url))
+    click.echo(f"{count} documents of {manifest.name} are served in {settings.mode} mode.")
+
+
 @commands.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--symbol", help="The symbol of every row, where the file does not name it.")

@@ -12,7 +12,39 @@
     │   ├── InvalidParameter      INVALID_PARAMETER
     │   ├── InvalidCursor         INVALID_CURSOR
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
-    │   └── NoData                NO_DATA
+    │   ├── NoData                NO_DATA
+    │   ├── ProtocolError         how it was asked
+    │   │   ├── MalformedRequest      MALFORMED_REQUEST
+    │   │   ├── BatchRefused          BATCH_REFUSED
+    │   │   ├── MethodNotAllowed      METHOD_NOT_ALLOWED
+    │   │   ├── NotAcceptable         NOT_ACCEPTABLE
+    │   │   └── UnsupportedMediaType  UNSUPPORTED_MEDIA_TYPE
+    │   ├── DocumentError         what the document says, or which it is
+    │   │   ├── ParseFailed           GRAPHQL_PARSE_FAILED
+    │   │   ├── ValidationFailed      GRAPHQL_VALIDATION_FAILED
+    │   │   ├── InvalidVariables      INVALID_VARIABLES
+    │   │   ├── OperationNotFound     OPERATION_NOT_FOUND
+    │   │   ├── OperationNotServed    OPERATION_NOT_SERVED
+    │   │   ├── IntrospectionDisabled INTROSPECTION_DISABLED
+    │   │   ├── PersistedQueryNotFound PERSISTED_QUERY_NOT_FOUND
+    │   │   ├── PersistedQueryMismatch PERSISTED_QUERY_MISMATCH
+    │   │   ├── DocumentNotFound      DOCUMENT_NOT_FOUND
+    │   │   └── DocumentNotAllowed    DOCUMENT_NOT_ALLOWED  only published documents are served
+    │   └── LimitExceeded         how much was asked; `limit` in the details is the setting's value
+    │       ├── BodyTooLarge          BODY_TOO_LARGE
+    │       ├── DocumentTooLong       DOCUMENT_TOO_LONG
+    │       ├── TooManyTokens         TOO_MANY_TOKENS
+    │       ├── TooManyComments       TOO_MANY_COMMENTS
+    │       ├── TooManyDirectives     TOO_MANY_DIRECTIVES
+    │       ├── TooDeep               DOCUMENT_TOO_DEEP
+    │       ├── TooManyFields         TOO_MANY_FIELDS
+    │       ├── TooManyRootFields     TOO_MANY_ROOT_FIELDS
+    │       ├── TooManyAliases        TOO_MANY_ALIASES
+    │       ├── TooManyRepeats        TOO_MANY_REPEATS
+    │       ├── VariablesTooLarge     VARIABLES_TOO_LARGE
+    │       ├── ListTooLong           LIST_TOO_LONG
+    │       ├── TooCostly             OPERATION_TOO_COSTLY
+    │       └── TookTooLong           REQUEST_TIMEOUT
     ├── SourceError             what upstream did
     │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
     │   ├── SourceTimeout         SOURCE_TIMEOUT
@@ -116,6 +148,196 @@ class NoData(RequestError):
     """The window holds no bars."""
 
     code = "NO_DATA"
+
+
+class ProtocolError(RequestError):
+    """A request that is not made as GraphQL over HTTP has it."""
+
+
+class MalformedRequest(ProtocolError):
+    """The body or a parameter is not what it must be."""
+
+    code = "MALFORMED_REQUEST"
+
+
+class BatchRefused(ProtocolError):
+    """An array of requests, where one request is taken at a time."""
+
+    code = "BATCH_REFUSED"
+
+
+class MethodNotAllowed(ProtocolError):
+    """A method that is not served, or one that may not carry this operation."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+
+class NotAcceptable(ProtocolError):
+    """`Accept` names nothing that can be given."""
+
+    code = "NOT_ACCEPTABLE"
+
+
+class UnsupportedMediaType(ProtocolError):
+    """The body is not called JSON in UTF-8. Forms are refused too, as any page may send them."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class DocumentError(RequestError):
+    """A document that cannot be executed; `faults` are the entries of `errors` where it has more than one."""
+
+    def __init__(self, message: str, faults: Sequence[dict[str, Any]] = (), **details: Any) -> None:
+        super().__init__(message, **details)
+        self.faults = faults
+
+
+class ParseFailed(DocumentError):
+    """It is not GraphQL."""
+
+    code = "GRAPHQL_PARSE_FAILED"
+
+
+class ValidationFailed(DocumentError):
+    """It does not fit the schema."""
+
+    code = "GRAPHQL_VALIDATION_FAILED"
+
+
+class InvalidVariables(DocumentError):
+    """The variables do not fit the operation."""
+
+    code = "INVALID_VARIABLES"
+
+
+class OperationNotFound(DocumentError):
+    """`operationName` names no operation of it, or is missing where it has several."""
+
+    code = "OPERATION_NOT_FOUND"
+
+
+class OperationNotServed(DocumentError):
+    """An operation of a kind that is not served here: a subscription over HTTP."""
+
+    code = "OPERATION_NOT_SERVED"
+
+
+class IntrospectionDisabled(DocumentError):
+    """The schema is not told here."""
+
+    code = "INTROSPECTION_DISABLED"
+
+
+class PersistedQueryNotFound(DocumentError):
+    """Nobody has sent the text of this hash, or not lately; a client then sends both."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+
+class PersistedQueryMismatch(DocumentError):
+    """The text has another hash."""
+
+    code = "PERSISTED_QUERY_MISMATCH"
+
+
+class DocumentNotFound(DocumentError):
+    """No document was published under this id."""
+
+    code = "DOCUMENT_NOT_FOUND"
+
+
+class DocumentNotAllowed(DocumentError):
+    """A text of one's own, where only published documents are served."""
+
+    code = "DOCUMENT_NOT_ALLOWED"
+
+
+class LimitExceeded(RequestError):
+    """More than one request may ask; the limits are settings."""
+
+
+class BodyTooLarge(LimitExceeded):
+    """The body, or the query string of a GET, has too many bytes."""
+
+    code = "BODY_TOO_LARGE"
+
+
+class DocumentTooLong(LimitExceeded):
+    """The text has too many characters."""
+
+    code = "DOCUMENT_TOO_LONG"
+
+
+class TooManyTokens(LimitExceeded):
+    """The text has too many words and signs."""
+
+    code = "TOO_MANY_TOKENS"
+
+
+class TooManyComments(LimitExceeded):
+    """The text has too many comments."""
+
+    code = "TOO_MANY_COMMENTS"
+
+
+class TooManyDirectives(LimitExceeded):
+    """The document has too many directives."""
+
+    code = "TOO_MANY_DIRECTIVES"
+
+
+class TooDeep(LimitExceeded):
+    """Fields lie too deep within each other."""
+
+    code = "DOCUMENT_TOO_DEEP"
+
+
+class TooManyFields(LimitExceeded):
+    """Too many fields in all."""
+
+    code = "TOO_MANY_FIELDS"
+
+
+class TooManyRootFields(LimitExceeded):
+    """Too many questions at once."""
+
+    code = "TOO_MANY_ROOT_FIELDS"
+
+
+class TooManyAliases(LimitExceeded):
+    """Too many fields under names of the caller's own."""
+
+    code = "TOO_MANY_ALIASES"
+
+
+class TooManyRepeats(LimitExceeded):
+    """Fields are selected again and again beside themselves, which adds work and no answer."""
+
+    code = "TOO_MANY_REPEATS"
+
+
+class VariablesTooLarge(LimitExceeded):
+    """The variables have too many bytes as JSON."""
+
+    code = "VARIABLES_TOO_LARGE"
+
+
+class ListTooLong(LimitExceeded):
+    """A list among the arguments or the variables has too many items."""
+
+    code = "LIST_TOO_LONG"
+
+
+class TooCostly(LimitExceeded):
+    """The fields together cost too much; `gateway/limits/costs.py` has the price of each."""
+
+    code = "OPERATION_TOO_COSTLY"
+
+
+class TookTooLong(LimitExceeded):
+    """The answer was not ready in time."""
+
+    code = "REQUEST_TIMEOUT"
 
 
 class SourceError(SmartFinError):

@@ -34,6 +34,10 @@ def _redis_url(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _unless_production(settings: dict[str, Any]) -> bool:
+    return not settings.get("production", False)
+
+
 class Settings(BaseSettings):
     """What the environment, or a file `.env` in the working directory, says; a DSN never shows in a repr."""
 
@@ -67,6 +71,133 @@ class Settings(BaseSettings):
         Role.ALL,
         alias="SMARTFIN_ROLE",
         description="`all` answers clients and collects ticks; `api` answers clients only.",
+    )
+    production: bool = Field(
+        False,
+        alias="SMARTFIN_PRODUCTION",
+        description="On: introspection, suggestions, GraphiQL and documents' text by GET are off unless set by name.",
+    )
+    introspection: bool = Field(
+        default_factory=_unless_production,
+        alias="SMARTFIN_INTROSPECTION",
+        description="Whether `__schema` and `__type` are answered.",
+    )
+    suggestions: bool = Field(
+        default_factory=_unless_production,
+        alias="SMARTFIN_SUGGESTIONS",
+        description="Whether errors suggest names of the schema.",
+    )
+    graphiql: bool = Field(
+        default_factory=_unless_production,
+        alias="SMARTFIN_GRAPHIQL",
+        description="Whether a browser is shown GraphiQL.",
+    )
+    text_by_get: bool = Field(
+        default_factory=_unless_production,
+        alias="SMARTFIN_TEXT_BY_GET",
+        description="Whether GET may carry the text of a document; by hash or id it always may.",
+    )
+    documents_only: bool = Field(
+        False,
+        alias="SMARTFIN_DOCUMENTS_ONLY",
+        description="On: only documents that `smartfin documents` published are served.",
+    )
+    document_cache_count: int = Field(
+        1000,
+        alias="SMARTFIN_DOCUMENT_CACHE_COUNT",
+        ge=1,
+        le=1_000_000,
+        description="Parsed documents that each process keeps.",
+    )
+    document_cache_bytes: int = Field(
+        16_777_216,
+        alias="SMARTFIN_DOCUMENT_CACHE_BYTES",
+        ge=65_536,
+        le=17_179_869_184,
+        description="Memory that the parsed documents of a process may take, about.",
+    )
+    max_body_bytes: int = Field(
+        131_072,
+        alias="SMARTFIN_MAX_BODY_BYTES",
+        ge=1024,
+        le=16_777_216,
+        description="Bytes of a request's body, or of the query string of a GET.",
+    )
+    max_document_length: int = Field(
+        32_768,
+        alias="SMARTFIN_MAX_DOCUMENT_LENGTH",
+        ge=256,
+        le=4_194_304,
+        description="Characters of a document.",
+    )
+    max_tokens: int = Field(
+        4000, alias="SMARTFIN_MAX_TOKENS", ge=16, le=1_000_000, description="Words and signs of a document."
+    )
+    max_comments: int = Field(
+        100, alias="SMARTFIN_MAX_COMMENTS", ge=0, le=1_000_000, description="Comments of a document."
+    )
+    max_directives: int = Field(
+        30, alias="SMARTFIN_MAX_DIRECTIVES", ge=0, le=100_000, description="Directives of a document."
+    )
+    max_depth: int = Field(
+        12,
+        alias="SMARTFIN_MAX_DEPTH",
+        ge=1,
+        le=100,
+        description="Fields within each other; introspection has a limit of its own.",
+    )
+    max_fields: int = Field(
+        1500,
+        alias="SMARTFIN_MAX_FIELDS",
+        ge=1,
+        le=1_000_000,
+        description="Fields of an operation, those of a fragment at each place that spreads it.",
+    )
+    max_root_fields: int = Field(
+        20, alias="SMARTFIN_MAX_ROOT_FIELDS", ge=1, le=10_000, description="Questions of an operation."
+    )
+    max_aliases: int = Field(60, alias="SMARTFIN_MAX_ALIASES", ge=0, le=100_000, description="Aliases of an operation.")
+    max_repeats: int = Field(
+        20,
+        alias="SMARTFIN_MAX_REPEATS",
+        ge=0,
+        le=100_000,
+        description="Fields of an operation that were selected beside them already.",
+    )
+    max_variables_bytes: int = Field(
+        32_768,
+        alias="SMARTFIN_MAX_VARIABLES_BYTES",
+        ge=256,
+        le=16_777_216,
+        description="Bytes of the variables as JSON.",
+    )
+    max_list_items: int = Field(
+        200,
+        alias="SMARTFIN_MAX_LIST_ITEMS",
+        ge=1,
+        le=1_000_000,
+        description="Items of a list among arguments or variables.",
+    )
+    max_cost: int = Field(
+        1000,
+        alias="SMARTFIN_MAX_COST",
+        ge=1,
+        le=1_000_000_000,
+        description="What the fields of an operation may cost: a quote 1, a history 10, an indicator 1.",
+    )
+    request_timeout_seconds: float = Field(
+        30,
+        alias="SMARTFIN_REQUEST_TIMEOUT_SECONDS",
+        gt=0,
+        le=3600,
+        description="Seconds until a request that is not answered is given up.",
+    )
+    compress_from_bytes: int = Field(
+        4096,
+        alias="SMARTFIN_COMPRESS_FROM_BYTES",
+        ge=1,
+        le=1_073_741_824,
+        description="Answers of so many bytes are compressed (gzip) for clients that take it.",
     )
     database_pool_size: int = Field(
         10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."

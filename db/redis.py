@@ -28,6 +28,8 @@ class Keys:
         self.demand = f"{self.prefix}market:demand"
         self.collector = f"{self.prefix}market:collector"
         self.epoch = f"{self.prefix}market:epoch"
+        self.published = f"{self.prefix}documents:published"
+        self.persisted = f"{self.prefix}documents:persisted"
 
     def realtime(self, symbol: str) -> str:
         """Latest quote of a symbol."""

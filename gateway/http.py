@@ -1,61 +1,206 @@
-"""GraphQL over HTTP and graphql-transport-ws, on one path."""
+"""GraphQL over HTTP: one request in, one answer out, as the specification has it."""
 
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+import logging
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import orjson
-import strawberry
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
 
-from gateway.websocket import TransportHandler
-from resolvers.world import Context
-
-GRAPHIQL = Path(__file__).parent.parent / "web" / "dist" / "graphiql"
-
-_CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:;"
-    " font-src 'self' data:; img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'"
+from errors import (
+    BodyTooLarge,
+    DocumentError,
+    InternalError,
+    LimitExceeded,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    OperationNotServed,
+    SmartFinError,
+    StoreUnavailable,
+    TookTooLong,
+    UnsupportedMediaType,
 )
+from gateway.assets import graphiql
+from gateway.caching import NOT_KEPT, Headers, is_known, is_settled, kept_headers
+from gateway.compression import compressed
+from gateway.deadline import ClientGone, Deadline
+from gateway.execution import encoded, encoded_refusal, executed
+from gateway.masking import unexpected
+from gateway.negotiation import JSON, answer_type, is_json, takes_gzip, wants_page
+from gateway.request import GraphQLRequest
+from resolvers.world import Context
+from schema.build import Schema
+from settings import Settings
 
-SECURITY_HEADERS = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
+logger = logging.getLogger(__name__)
 
-INIT_TIMEOUT = timedelta(seconds=10)
-MAX_SUBSCRIPTIONS = 50
+_STATUSES = {
+    MethodNotAllowed: 405,
+    NotAcceptable: 406,
+    BodyTooLarge: 413,
+    UnsupportedMediaType: 415,
+    InternalError: 500,
+    StoreUnavailable: 503,
+    TookTooLong: 504,
+}
+
+_MAX_PARAMETERS = 10
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-class GraphQLView(GraphQL[Context, None]):
-    """Strawberry's view with our context, our JSON, and GraphiQL from our own files."""
+@dataclass(slots=True)
+class _Answer:
+    body: bytes
+    status: int = 200
+    headers: Headers | None = None
 
-    graphql_transport_ws_handler_class = TransportHandler
 
-    def __init__(self, schema: strawberry.Schema) -> None:
-        super().__init__(
-            schema,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=INIT_TIMEOUT,
-            max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
+class GraphQLEndpoint:
+    """What serves `/graphql` to HTTP, as an ASGI application; the lifespan's state has `world` and `documents`."""
+
+    def __init__(self, schema: Schema, settings: Settings) -> None:
+        self._schema = schema
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever becomes of it; to a client that is gone, nothing."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        accept = headers.get(b"accept")
+        if self._settings.graphiql and scope["method"] == "GET" and wants_page(accept):
+            await graphiql()(scope, receive, send)
+            return
+        request_id = _request_id(headers.get(b"x-request-id"))
+        media_type = answer_type(accept)
+        try:
+            async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
+                answer = await self._answer(scope, headers, receive, deadline, request_id, media_type)
+        except ClientGone:
+            return
+        except SmartFinError as error:
+            answer = _refused(error, media_type)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            answer = _refused(unexpected(request_id), media_type)
+        await self._send(send, answer, headers, request_id, media_type or JSON)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        deadline: Deadline,
+        request_id: str,
+        media_type: str | None,
+    ) -> _Answer:
+        method = scope["method"]
+        if media_type is None:
+            raise NotAcceptable("An answer is application/graphql-response+json or application/json.")
+        if method == "POST":
+            request = GraphQLRequest.of(_json(await self._body(headers, receive), "The body"))
+        elif method == "GET":
+            request = self._got(scope["query_string"])
+        else:
+            raise MethodNotAllowed("Ask by POST, or queries by GET.")
+        deadline.watch()
+        operation = await scope["state"]["documents"].prepare(request)
+        if operation.type is OperationType.SUBSCRIPTION:
+            raise OperationNotServed("Subscriptions are served over graphql-transport-ws, on the same path.")
+        if method == "GET" and operation.type is not OperationType.QUERY:
+            raise MethodNotAllowed("GET is for queries; send a mutation by POST.")
+        context = Context(world=scope["state"]["world"], request_id=request_id)
+        result = await executed(
+            self._schema, operation, request.variables, context, suggestions=self._settings.suggestions
         )
+        answer = _Answer(encoded(result))
+        if method == "GET" and is_settled(operation, result, context):
+            answer.headers = kept_headers(answer.body, authorized=b"authorization" in headers)
+            if is_known(headers.get(b"if-none-match"), answer.headers):
+                answer.status, answer.body = 304, b""
+        return answer
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """What goes along with this request, or with this connection."""
-        return Context(world=request.state.world)
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        if not is_json(headers.get(b"content-type")) or headers.get(b"content-encoding", b"identity") != b"identity":
+            raise UnsupportedMediaType("A request's body is application/json in UTF-8, not compressed.")
+        limit = self._settings.max_body_bytes
+        message = await receive()
+        body = message.get("body", b"")
+        if message.get("more_body", False):
+            parts = [body]
+            size = len(body)
+            while message.get("more_body", False) and size <= limit:
+                message = await receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+            body = b"".join(parts)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        _check_size(len(body), limit)
+        return bytes(body)
 
-    def encode_json(self, data: object) -> str:
-        """The answer as JSON; NaN, which no answer may hold, would come out as null."""
-        return orjson.dumps(data).decode()
+    def _got(self, query_string: bytes) -> GraphQLRequest:
+        _check_size(len(query_string), self._settings.max_body_bytes)
+        try:
+            pairs = parse_qsl(
+                query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+            )
+        except ValueError as error:
+            raise MalformedRequest(f"The query string cannot be read: {error}.") from None
+        parameters: dict[str, object] = dict(pairs)
+        if len(parameters) < len(pairs):
+            raise MalformedRequest("A parameter of the query string is there twice.")
+        for name in ("variables", "extensions"):
+            if parameters.get(name):
+                parameters[name] = _json(str(parameters[name]), f"`{name}`")
+            else:
+                parameters.pop(name, None)
+        request = GraphQLRequest.of(parameters)
+        if request.query is not None and not self._settings.text_by_get:
+            raise MethodNotAllowed("GET is for documents by hash or id here; send the text by POST.")
+        return request
 
-    def decode_json(self, data: str | bytes) -> Any:
-        """A request's JSON."""
-        return orjson.loads(data)
+    async def _send(
+        self, send: Send, answer: _Answer, asked: dict[bytes, bytes], request_id: str, media_type: str
+    ) -> None:
+        headers = [
+            (b"content-type", f"{media_type}; charset=utf-8".encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            *(answer.headers or (NOT_KEPT,)),
+        ]
+        body = answer.body
+        if len(body) >= self._settings.compress_from_bytes and takes_gzip(asked.get(b"accept-encoding")):
+            body = compressed(body)
+            headers.append((b"content-encoding", b"gzip"))
+        if answer.status != 304:
+            headers.append((b"content-length", b"%d" % len(body)))
+        if answer.status == 405:
+            headers.append((b"allow", b"GET, POST"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    async def render_graphql_ide(self, request: Request) -> Response:
-        """The page for a browser."""
-        return FileResponse(
-            GRAPHIQL / "index.html", headers={**SECURITY_HEADERS, "Cache-Control": "no-cache", "Vary": "Accept"}
-        )
+
+def _json(text: bytes | str, what: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"{what} is not JSON: {error}.") from None
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise BodyTooLarge(f"The request has more than {limit} bytes.", limit=limit)
+
+
+def _refused(error: SmartFinError, media_type: str | None) -> _Answer:
+    # Of a well-formed request, application/json has always said 200 whatever came of it, and its clients rely on it.
+    well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
+    return _Answer(encoded_refusal(error), _STATUSES.get(type(error), 200 if well_formed else 400))
+
+
+def _request_id(given: bytes | None) -> str:
+    """The caller's own, so that logs of both ends can be laid side by side, if it is fit to be logged."""
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else uuid4().hex

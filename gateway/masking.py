@@ -1,6 +1,7 @@
 """What a caller may see of an error: the code of ours, a request id of anything unexpected."""
 
 import logging
+from collections.abc import Sequence
 
 from graphql import GraphQLError
 from strawberry.extensions import MaskErrors
@@ -10,24 +11,40 @@ from errors import InternalError, SmartFinError
 logger = logging.getLogger(__name__)
 
 
+def masked(errors: Sequence[GraphQLError], request_id: str) -> list[GraphQLError]:
+    """The errors, each unexpected one replaced by its place in the answer and the id under which it is logged."""
+    return [_masked(error, request_id) if _is_unexpected(error) else error for error in errors]
+
+
 class Mask(MaskErrors):
-    """Lets through what is meant for the caller, and masks and logs the rest."""
+    """The same for operations that Strawberry executes: those over a WebSocket."""
 
     def __init__(self) -> None:
         super().__init__(should_mask_error=_is_unexpected)
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """The error in place of an unexpected one: its place in the answer, and the id under which it is logged."""
-        request_id = self.execution_context.context.request_id
-        logger.error("request %s failed at %s", request_id, error.path, exc_info=error.original_error)
-        return GraphQLError(
-            f"Something unexpected happened; the server's log has it under {request_id}.",
-            nodes=error.nodes,
-            source=error.source,
-            positions=error.positions,
-            path=error.path,
-            extensions={"code": InternalError.code, "requestId": request_id},
-        )
+        """The error in place of an unexpected one."""
+        return _masked(error, self.execution_context.context.request_id)
+
+
+def unexpected(request_id: str) -> InternalError:
+    """What a caller is told of a fault that nobody foresaw."""
+    return InternalError(
+        f"Something unexpected happened; the server's log has it under {request_id}.", requestId=request_id
+    )
+
+
+def _masked(error: GraphQLError, request_id: str) -> GraphQLError:
+    logger.error("request %s failed at %s", request_id, error.path, exc_info=error.original_error)
+    told = unexpected(request_id)
+    return GraphQLError(
+        str(told),
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions=told.extensions,
+    )
 
 
 def _is_unexpected(error: GraphQLError) -> bool:

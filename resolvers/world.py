@@ -44,10 +44,11 @@ class World:
 
 @dataclass(slots=True)
 class Context:
-    """What goes along with one request."""
+    """What goes along with one request; `settled` counts its root fields whose answers can hardly change any more."""
 
     world: World
     request_id: str = field(default_factory=lambda: uuid4().hex)
+    settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
 
     def __post_init__(self) -> None:

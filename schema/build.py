@@ -3,7 +3,7 @@
 from typing import Any
 
 import strawberry
-from graphql import Executor, GraphQLError
+from graphql import Executor, GraphQLError, GraphQLSchema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -14,6 +14,11 @@ from schema.scalars import SCALARS
 
 class Schema(strawberry.Schema):
     """Strawberry's schema, which leaves the logging of errors to the extension that masks them."""
+
+    @property
+    def core(self) -> GraphQLSchema:
+        """As graphql-core has it, which parses, validates and executes."""
+        return self._schema
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: an error of the caller is not worth a line, and `gateway.masking` logs the others."""

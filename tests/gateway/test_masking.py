@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -17,11 +17,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
+from db.documents import DocumentStore
 from db.quotes import QuoteEvent
-from gateway.http import GraphQLView
+from gateway.documents import Documents
+from gateway.http import GraphQLEndpoint
 from gateway.masking import Mask
+from gateway.websocket import GraphQLSockets
 from market import Provenance, Quote, ServedFrom
 from schema.build import build_schema
+from settings import Settings
 
 SECRET = "postgresql://smartfin:hunter2@db/smartfin"
 MASKED = re.compile(r"Something unexpected happened; the server's log has it under ([0-9a-f]{32})\.")
@@ -74,10 +78,15 @@ async def serving(world: Any) -> AsyncIterator[str]:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        yield {"world": world}
+        yield {"world": world, "documents": Documents(schema, settings, cast(DocumentStore, Broken()))}
 
-    view = GraphQLView(build_schema([Mask]))
-    app = Starlette(routes=[Route("/graphql", view), WebSocketRoute("/graphql", view)], lifespan=lifespan)
+    settings = Settings()
+    schema = build_schema([Mask])
+    routes = [
+        Route("/graphql", GraphQLEndpoint(schema, settings)),
+        WebSocketRoute("/graphql", GraphQLSockets(schema)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
     server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_config=None))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         running = asyncio.create_task(server.serve([listening]))
@@ -156,17 +165,17 @@ async def test_an_unexpected_fault_in_mid_stream_is_masked_and_logged(caplog: py
     [
         ('{ quote(symbol: "A B") { price } }', "INVALID_SYMBOL"),
         ('{ history(symbol: "AAPL", last: 0) { count } }', "INVALID_LIMIT"),
-        ("{ nothing }", None),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ quote(symbol: 1) { price } }", "INVALID_SYMBOL"),
-        ("{", None),
+        ("{", "GRAPHQL_PARSE_FAILED"),
     ],
 )
 async def test_what_the_caller_can_mend_is_neither_masked_nor_logged(
-    query: str, code: str | None, caplog: pytest.LogCaptureFixture
+    query: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(world()) as url:
         _, answer = await post(url, query)
     [error] = answer["errors"]
-    assert error.get("extensions", {}).get("code") == code
+    assert error["extensions"]["code"] == code
     assert not MASKED.match(error["message"])
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

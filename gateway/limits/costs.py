@@ -1,0 +1,38 @@
+"""What each field costs: about one for each thing that must be looked up, ten for a history."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The price of a field; it and everything below count as often as the argument `times` says, by value or length."""
+
+    amount: int
+    times: str | None = None
+
+
+FREE = Cost(0)
+"""A field that its object has already: all that are not in the table."""
+
+COSTS = {
+    "Query.quote": Cost(1),
+    "Query.quotes": Cost(1, times="symbols"),
+    "Query.history": Cost(10),
+    "Query.asset": Cost(1),
+    "Query.assets": Cost(1, times="first"),
+    "Query.market": Cost(1),
+    "Query.markets": Cost(20),
+    "Query.indicatorCatalog": Cost(5),
+    "Query.sources": Cost(10),
+    "Query.route": Cost(5),
+    "Subscription.quotes": Cost(1, times="symbols"),
+    "Subscription.market": Cost(1),
+    "Quote.asset": Cost(1),
+    "Asset.market": Cost(1),
+    "Asset.quote": Cost(1),
+    "Asset.history": Cost(10),
+    "History.indicators": Cost(5),
+    "History.hasOlder": Cost(5),
+    "Indicators.*": Cost(1),
+}
+"""By `Type.field`, or `Type.*` for all fields of a type. A test finds a field that is resolved and has no price."""
