@@ -1,31 +1,19 @@
 """What a caller sees of a fault that nobody foresaw, and what the log has of it."""
 
-import asyncio
 import logging
 import math
 import re
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
 
-from db.documents import DocumentStore
 from db.quotes import QuoteEvent
-from gateway.documents import Documents
-from gateway.http import GraphQLEndpoint
-from gateway.masking import Mask
-from gateway.websocket import GraphQLSockets
 from market import Provenance, Quote, ServedFrom
-from schema.build import build_schema
-from settings import Settings
+from tests.gateway.serving import serving, world
 
 SECRET = "postgresql://smartfin:hunter2@db/smartfin"
 MASKED = re.compile(r"Something unexpected happened; the server's log has it under ([0-9a-f]{32})\.")
@@ -65,36 +53,6 @@ class BreaksAfter:
         if not self._events:
             raise RuntimeError(SECRET)
         return self._events.pop()
-
-
-def world(**parts: Any) -> SimpleNamespace:
-    """One that has no more than the parts that a question needs."""
-    return SimpleNamespace(markets=SimpleNamespace(current=None), **parts)
-
-
-@asynccontextmanager
-async def serving(world: Any) -> AsyncIterator[str]:
-    """The GraphQL endpoint of a world."""
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        yield {"world": world, "documents": Documents(schema, settings, cast(DocumentStore, Broken()))}
-
-    settings = Settings()
-    schema = build_schema([Mask])
-    routes = [
-        Route("/graphql", GraphQLEndpoint(schema, settings)),
-        WebSocketRoute("/graphql", GraphQLSockets(schema)),
-    ]
-    app = Starlette(routes=routes, lifespan=lifespan)
-    server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_config=None))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        running = asyncio.create_task(server.serve([listening]))
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
-        finally:
-            server.should_exit = True
-            await running
 
 
 async def post(url: str, query: str) -> tuple[str, dict[str, Any]]:

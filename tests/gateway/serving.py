@@ -1,0 +1,57 @@
+"""The GraphQL endpoint of a world in this process, and what one asks it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from db.documents import DocumentStore
+from gateway.documents import Documents
+from gateway.http import GraphQLEndpoint
+from gateway.masking import Mask
+from gateway.websocket import GraphQLSockets
+from schema.build import Schema, build_schema
+from settings import Settings
+
+
+class NoStore:
+    """A store of documents that is never asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"documents were not to be looked up: {name}")
+
+
+def world(**parts: Any) -> SimpleNamespace:
+    """One that has no more than the parts that a question needs."""
+    return SimpleNamespace(markets=SimpleNamespace(current=None), **parts)
+
+
+@asynccontextmanager
+async def serving(
+    world: Any, store: DocumentStore | None = None, schema: Schema | None = None, **settings: Any
+) -> AsyncIterator[str]:
+    """Where `/graphql` is, on a socket of 127.0.0.1."""
+    chosen = Settings(**settings)
+    schema = schema or build_schema([Mask])
+    documents = Documents(schema, chosen, store or cast(DocumentStore, NoStore()))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        yield {"world": world, "documents": documents}
+
+    routes = [Route("/graphql", GraphQLEndpoint(schema, chosen)), WebSocketRoute("/graphql", GraphQLSockets(schema))]
+    config = uvicorn.Config(Starlette(routes=routes, lifespan=lifespan), ws="websockets-sansio", log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = asyncio.create_task(server.serve([listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
+        finally:
+            server.should_exit = True
+            await running
