@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock web clean
+.PHONY: help install run test check audits format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/mypy
 	$(BIN)/smartfin schema --check
 	$(BIN)/python -m pytest
+
+audits: .venv/.installed-dev ## pass the audits of GraphQL over HTTP (needs Node)
+	npm --prefix tests/gateway/audits ci
+	$(BIN)/python -m pytest -m node tests/gateway
 
 format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
 	$(BIN)/ruff format .

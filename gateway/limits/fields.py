@@ -21,14 +21,14 @@ def check_fields(operation: OperationDefinitionNode, fragments: Fragments, limit
     total = aliases = repeats = 0
     for depth, fields in _levels(operation, fragments):
         _refuse_over(limits.max_depth, depth, TooDeep, "The document has fields {} deep")
-        if depth == 1:
-            _refuse_over(limits.max_root_fields, len(fields), TooManyRootFields, "The operation asks {} questions")
-        total += len(fields)
-        _refuse_over(limits.max_fields, total, TooManyFields, "The operation selects {} fields or more")
         aliases += sum(field.alias is not None for field in fields)
         _refuse_over(limits.max_aliases, aliases, TooManyAliases, "The operation has {} aliases or more")
         repeats += len(fields) - len({_key(field) for field in fields})
         _refuse_over(limits.max_repeats, repeats, TooManyRepeats, "The operation repeats {} fields or more")
+        if depth == 1:
+            _refuse_over(limits.max_root_fields, len(fields), TooManyRootFields, "The operation asks {} questions")
+        total += len(fields)
+        _refuse_over(limits.max_fields, total, TooManyFields, "The operation selects {} fields or more")
 
 
 def opened(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
