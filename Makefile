@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits format lock web clean
+.PHONY: help install run test check audits long format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 audits: .venv/.installed-dev ## pass the audits of GraphQL over HTTP (needs Node)
 	npm --prefix tests/gateway/audits ci
 	$(BIN)/python -m pytest -m node tests/gateway
+
+long: .venv/.installed-dev ## pass the long forms of tests
+	$(BIN)/python -m pytest -m long
 
 format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """Documents: parsed, limited, validated and priced once, then kept; found by text, by hash or by published id."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from errors import (
     OperationNotFound,
     PersistedQueryMismatch,
     PersistedQueryNotFound,
+    StoreUnavailable,
     ValidationFailed,
 )
 from gateway.limits.arguments import check_variables, check_written
@@ -33,10 +35,12 @@ from gateway.request import GraphQLRequest
 from schema.build import Schema
 from settings import Settings
 
+logger = logging.getLogger(__name__)
+
 MAX_VALIDATION_ERRORS = 5
 """More than a person reads at once; the next one ends the validation, and says so."""
 
-_TOKEN_BYTES = 500
+_TOKEN_BYTES = 700
 """What a token of a document takes, parsed and priced; measured."""
 
 
@@ -113,7 +117,10 @@ class Documents:
         if request.sha256_hash != sha256:
             raise PersistedQueryMismatch(f"The hash of the text is {sha256}, not {request.sha256_hash[:64]}.")
         document = self._of(sha256, request.query)
-        await self._store.persist(sha256, request.query)
+        try:
+            await self._store.persist(sha256, request.query)
+        except StoreUnavailable as error:
+            logger.warning("a document was not kept by its hash: %s", error)
         return document
 
     async def _persisted(self, sha256: str) -> _Document:
