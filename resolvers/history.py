@@ -146,7 +146,9 @@ async def history(
     adjustment: Adjustment = Adjustment.SPLITS,
 ) -> History:
     """The bars of [start, end), or the newest `last` of them."""
-    return await load_history(info.context.world, symbol, interval, start, end, last, adjustment)
+    found = await load_history(info.context.world, symbol, interval, start, end, last, adjustment)
+    info.context.settled += end is not None and _is_settled(found, end)
+    return found
 
 
 async def asset_history(
@@ -201,6 +203,13 @@ async def load_history(
         missing=raw.missing,
         provenance=raw.provenance,
     )
+
+
+def _is_settled(history: History, end: datetime) -> bool:
+    """Whether a window that ends at `end` is over, and nothing of it was left out or may still be corrected."""
+    is_over = end + history.interval.span + _LIVE_EDGE <= datetime.now(UTC)
+    is_whole = not history.missing and history.provenance.served_from is not ServedFrom.STALE
+    return is_over and is_whole and bool(history.frame["is_final"].all())
 
 
 async def has_older(root: History, info: Info[Context, None]) -> bool:
