@@ -27,7 +27,6 @@ from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
 from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.documents import Documents
-from gateway.executor import CompiledExecutor
 from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
 from gateway.masking import Mask
@@ -92,7 +91,7 @@ def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
-    schema = build_schema([Mask], CompiledExecutor)
+    schema = build_schema([Mask])
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:

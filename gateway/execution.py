@@ -10,6 +10,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from errors import DocumentError, InvalidVariables, SmartFinError
 from gateway.documents import Operation
+from gateway.executor import CompiledExecutor
 from gateway.masking import masked
 from resolvers.world import Context
 from schema.build import Schema
@@ -25,10 +26,10 @@ async def executed(
         variable_values=dict(variables) if variables else None,
         operation_name=operation.name,
         context_value=context,
-        executor_class=schema.execution_context_class,
+        executor_class=CompiledExecutor,
         is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
         hide_suggestions=not suggestions,
-        operation_extensions=None,
+        readers=operation.readers,
     )
     if isawaitable(result):
         result = await result

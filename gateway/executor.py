@@ -59,14 +59,11 @@ class _Switches(Visitor):
 class CompiledExecutor(Executor[Any]):
     """Completes what is plain in one go; all else, and all that goes wrong, is graphql-core's.
 
-    `readers` are those of the document that is executed; without them it compiles its own.
+    `readers` are those of the document that is executed.
     """
 
-    def __init__(self, *args: Any, readers: Readers | None = None, **kwargs: Any) -> None:
-        kwargs.pop("operation_extensions", None)  # Strawberry's, for executors that look at them
+    def __init__(self, *args: Any, readers: Readers, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if readers is None:
-            readers = Readers(DocumentNode(definitions=(self.operation, *self.fragment_definitions.values())))
         self._readers = readers
         self._switched = self._readers.switched(self.variable_values.coerced)
         # Middleware wants to see every field.

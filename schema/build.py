@@ -1,9 +1,7 @@
 """The schema, put together."""
 
-from typing import Any
-
 import strawberry
-from graphql import Executor, GraphQLError, GraphQLSchema
+from graphql import GraphQLError, GraphQLSchema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -24,14 +22,11 @@ class Schema(strawberry.Schema):
         """Nothing: an error of the caller is not worth a line, and `gateway.masking` logs the others."""
 
 
-def build_schema(
-    extensions: list[type[SchemaExtension]] | None = None, executor: type[Executor[Any]] | None = None
-) -> Schema:
-    """The schema with the gateway's extensions and executor."""
+def build_schema(extensions: list[type[SchemaExtension]] | None = None) -> Schema:
+    """The schema with the gateway's extensions."""
     return Schema(
         query=Query,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=extensions or [],
-        execution_context_class=executor,
     )
