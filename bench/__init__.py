@@ -1,0 +1,1 @@
+"""Benchmarks beside peers, each by one command."""

@@ -1,0 +1,76 @@
+"""S1 and S2: bars and quotes over HTTP, ours beside stock Strawberry and a REST route written by hand.
+
+    python -m bench.http [--rounds 5]
+
+All peers are served by one process from the same memory; what is compared is its CPU time for one request, the
+median of rounds in which each peer has its turn. Before it is measured, each answer is compared with REST's.
+"""
+
+import argparse
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import uvloop
+
+from bench.http_server import BAR_FIELDS, SYMBOLS
+from bench.peers import Peer, cpu_of, get, machine, median, post, serving, table
+
+BARS = f"{{ bars {{ {' '.join(BAR_FIELDS)} }} }}"
+QUOTE_FIELDS = ("symbol", "price", "change", "changePercent", "volume", "currency", "time")
+QUOTES = f"query ($symbols: [Symbol!]!) {{ quotes(symbols: $symbols) {{ {' '.join(QUOTE_FIELDS)} }} }}"
+SECONDS = 1.5
+CONNECTIONS = 8
+
+
+def asked(peer: Peer, path: str, body: bytes | None = None) -> Any:
+    """The answer's JSON."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{peer.port}{path}", body, headers)
+    with urllib.request.urlopen(request) as answer:
+        return orjson.loads(answer.read())
+
+
+async def measured(peer: Peer, requests: Mapping[str, bytes], rounds: int) -> dict[str, float]:
+    """Seconds of CPU for a request of each kind."""
+    counts = {}
+    for name, request in requests.items():
+        await cpu_of(peer, request, 2, 1)
+        counts[name] = max(4, int(SECONDS / max(await cpu_of(peer, request, 10, 1), 1e-4)))
+    taken: dict[str, list[float]] = {name: [] for name in requests}
+    for _ in range(rounds):
+        for name, request in requests.items():
+            taken[name].append(await cpu_of(peer, request, counts[name], CONNECTIONS))
+    return {name: median(values) for name, values in taken.items()}
+
+
+async def main(rounds: int) -> None:
+    """Print both tables."""
+    print(machine())
+    with serving("bench.http_server") as peer:
+        bars = orjson.dumps({"query": BARS})
+        quotes = orjson.dumps({"query": QUOTES, "variables": {"symbols": SYMBOLS}})
+        rest_quotes = f"/rest/quotes?symbols={','.join(SYMBOLS)}"
+        assert asked(peer, "/ours", bars)["data"] == asked(peer, "/stock", bars)["data"] == asked(peer, "/rest/bars")
+        assert asked(peer, "/ours", quotes) == asked(peer, "/stock", quotes)
+        paths = ("/ours", "/stock", "/stock-with-caches")
+        took = await measured(peer, {**{path: post(path, bars) for path in paths}, "rest": get("/rest/bars")}, rounds)
+        print(_table("S1: 5 000 bars x 6 fields", took, "at least 40 x stock, at most 0.6 of REST's time"))
+        took = await measured(peer, {**{path: post(path, quotes) for path in paths}, "rest": get(rest_quotes)}, rounds)
+        print(_table("S2: 10 quotes x 7 fields", took, "at least 12 x stock, at most 2.5 times REST's time"))
+
+
+def _table(title: str, took: Mapping[str, float], goal: str) -> str:
+    rows = [
+        [name.strip("/"), f"{s * 1e3:.3f}", f"{1 / s:,.0f}", f"{took['/stock'] / s:.1f}", f"{s / took['rest']:.2f}"]
+        for name, s in took.items()
+    ]
+    heads = ["peer", "CPU ms / request", "requests / s of a core", "x stock", "of REST's time"]
+    return table(f"{title} (goal: {goal})", heads, rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    uvloop.run(main(parser.parse_args().rounds))
