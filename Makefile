@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits long format lock web clean
+.PHONY: help install run test check audits long bench format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ audits: .venv/.installed-dev ## pass the audits of GraphQL over HTTP (needs Node
 
 long: .venv/.installed-dev ## pass the long forms of tests
 	$(BIN)/python -m pytest -m long
+
+bench: .venv/.installed-dev ## measure ours beside its peers, and print tables
+	@$(BIN)/python -m bench.http
 
 format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
 	$(BIN)/ruff format .

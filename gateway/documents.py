@@ -27,7 +27,7 @@ from errors import (
     StoreUnavailable,
     ValidationFailed,
 )
-from gateway.executor import Readers
+from gateway.executor import CompiledOperation
 from gateway.limits.arguments import check_variables, check_written
 from gateway.limits.cost import Priced, check_cost, priced
 from gateway.limits.fields import check_fields, opened
@@ -53,7 +53,7 @@ class Operation:
     node: OperationDefinitionNode
     root_fields: int
     prices: Sequence[Priced]
-    readers: Readers
+    compiled: CompiledOperation
 
     @property
     def type(self) -> OperationType:
@@ -184,7 +184,7 @@ class Documents:
                 node=node,
                 root_fields=len(opened(node.selection_set, fragments)),
                 prices=priced(self._schema, node, fragments),
-                readers=Readers(document),
+                compiled=CompiledOperation(self._schema, document, node),
             )
             for node in nodes
         }

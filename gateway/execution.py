@@ -5,37 +5,28 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, execute
-from strawberry.execution import optimized_is_awaitable
+from graphql import ExecutionResult, GraphQLError
 
 from errors import DocumentError, InvalidVariables, SmartFinError
 from gateway.documents import Operation
-from gateway.executor import CompiledExecutor
 from gateway.masking import masked
 from resolvers.world import Context
-from schema.build import Schema
 
 
 async def executed(
-    schema: Schema, operation: Operation, variables: Mapping[str, Any] | None, context: Context, *, suggestions: bool
+    operation: Operation, variables: Mapping[str, Any] | None, context: Context, *, suggestions: bool
 ) -> ExecutionResult:
     """The result of a query or a mutation, its unexpected errors masked. Raises InvalidVariables."""
-    result = execute(
-        schema.core,
-        operation.document,
-        variable_values=dict(variables) if variables else None,
-        operation_name=operation.name,
-        context_value=context,
-        executor_class=CompiledExecutor,
-        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
-        hide_suggestions=not suggestions,
-        readers=operation.readers,
-    )
+    executor = operation.compiled.executor(variables or {}, context, hide_suggestions=not suggestions)
+    if isinstance(executor, list):
+        raise _invalid(executor)
+    result = executor.execute_operation()
     if isawaitable(result):
         result = await result
+    assert isinstance(result, ExecutionResult)  # nothing here is delivered in increments
     if result.errors:
         if result.data is None and not any(error.path for error in result.errors):
-            raise _invalid(result.errors)
+            raise _invalid(result.errors)  # nothing was resolved: @skip or @include got what is no Boolean
         result.errors = masked(result.errors, context.request_id)
     return result
 

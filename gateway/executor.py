@@ -1,15 +1,30 @@
-"""Execution: graphql-core's, with plain objects and lists read by compiled readers."""
+"""Execution: graphql-core's, with what does not depend on a request's values done once for each operation."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from graphql import DocumentNode, Executor, GraphQLList, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
-from graphql.execution.collect_fields import FieldDetailsList
+from graphql import (
+    DocumentNode,
+    Executor,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    default_field_resolver,
+    default_type_resolver,
+)
+from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails
 from graphql.language import ArgumentNode, DirectiveNode, VariableNode, Visitor, visit
 from graphql.pyutils import AwaitableOrValue, Path
+from strawberry.execution import optimized_is_awaitable
 
 from gateway.plain import Reader, compile_reader
+from gateway.variables import Variables
 
 MAX_READERS = 1000
 """Of one document: its variables may switch its fields on and off in more ways than are worth keeping."""
@@ -56,10 +71,47 @@ class _Switches(Visitor):
                 self.names.add(argument.value.name.value)
 
 
+class CompiledOperation:
+    """An operation of a valid document, made ready to be executed again and again."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self.schema = schema
+        self.node = operation
+        self.readers = Readers(document)
+        self._variables = Variables(schema, operation)
+        self._definitions = {
+            one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)
+        }
+        self._fragments = {name: FragmentDetails(one) for name, one in self._definitions.items()}
+
+    def executor(
+        self, given: Mapping[str, Any], context: object, root: object = None, *, hide_suggestions: bool = False
+    ) -> "CompiledExecutor | list[GraphQLError]":
+        """What executes it with these variables; or what is wrong with them."""
+        variables = self._variables.coerced(given, hide_suggestions=hide_suggestions)
+        if isinstance(variables, list):
+            return variables
+        return CompiledExecutor(
+            self.schema,
+            self._definitions,
+            self._fragments,
+            root,
+            context,
+            self.node,
+            variables,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            is_awaitable=optimized_is_awaitable,
+            hide_suggestions=hide_suggestions,
+            readers=self.readers,
+        )
+
+
 class CompiledExecutor(Executor[Any]):
     """Completes what is plain in one go; all else, and all that goes wrong, is graphql-core's.
 
-    `readers` are those of the document that is executed.
+    `readers` are those of the document that is executed. Made by `CompiledOperation.executor`.
     """
 
     def __init__(self, *args: Any, readers: Readers, **kwargs: Any) -> None:

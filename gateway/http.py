@@ -112,9 +112,7 @@ class GraphQLEndpoint:
         if method == "GET" and operation.type is not OperationType.QUERY:
             raise MethodNotAllowed("GET is for queries; send a mutation by POST.")
         context = Context(world=scope["state"]["world"], request_id=request_id)
-        result = await executed(
-            self._schema, operation, request.variables, context, suggestions=self._settings.suggestions
-        )
+        result = await executed(operation, request.variables, context, suggestions=self._settings.suggestions)
         answer = _Answer(encoded(result))
         if method == "GET" and is_settled(operation, result, context):
             answer.headers = kept_headers(answer.body, authorized=b"authorization" in headers)

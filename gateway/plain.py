@@ -12,11 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 import polars as pl
 from graphql import (
-    GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
-    GraphQLFloat,
-    GraphQLInt,
     GraphQLLeafType,
     GraphQLList,
     GraphQLNonNull,
@@ -157,7 +154,7 @@ def _object_reader(of: GraphQLObjectType, selected: FieldDetailsList, collect: C
         names[f"read{index}"] = reader
         lines += [
             f"    {value} = source.{field.attribute}",
-            f"    if {_AS_IT_IS.get(field.of, 'False').format(value)}: pass",
+            f"    if {_as_it_is(field.of).format(value)}: pass",
             f"    elif {value} is not None: {value} = read{index}({value})",
         ]
         if not field.is_nullable:
@@ -168,13 +165,19 @@ def _object_reader(of: GraphQLObjectType, selected: FieldDetailsList, collect: C
     return names["read"]  # type: ignore[no-any-return]
 
 
-_AS_IT_IS: Mapping[GraphQLOutputType, str] = {
-    GraphQLFloat: "{0}.__class__ is float and {0} - {0} == 0",
-    GraphQLString: "{0}.__class__ is str",
-    GraphQLInt: "{0}.__class__ is int and -0x80000000 <= {0} < 0x80000000",
-    GraphQLBoolean: "{0} is True or {0} is False",
+_AS_IT_IS: Mapping[str, str] = {
+    "Float": "{0}.__class__ is float and {0} - {0} == 0",
+    "String": "{0}.__class__ is str",
+    "Int": "{0}.__class__ is int and -0x80000000 <= {0} < 0x80000000",
+    "Boolean": "{0} is True or {0} is False",
+    "Symbol": "{0}.__class__ is str",
+    "Timestamp": "{0}.__class__ is int",
 }
-"""What holds for a value that leaves as it is."""
+"""By the name of its type, what holds for a value that leaves as it is."""
+
+
+def _as_it_is(of: GraphQLOutputType) -> str:
+    return _AS_IT_IS.get(of.name, "False") if is_leaf_type(of) else "False"
 
 
 def _list_reader(of: GraphQLOutputType, selected: FieldDetailsList, collect: Collect) -> Reader | None:

@@ -1,7 +1,6 @@
 """The compiled executor gives what graphql-core gives, whatever is asked and whatever goes wrong."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -10,21 +9,28 @@ from typing import Any
 
 import orjson
 import polars as pl
+import pytest
 import strawberry
-from graphql import DocumentNode, ExecutionResult, GraphQLObjectType, execute, get_named_type, parse, validate
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    execute,
+    get_named_type,
+    parse,
+    validate,
+)
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
 from errors import InvalidSymbol
-from gateway.executor import MAX_READERS, CompiledExecutor, Readers
+from gateway.executor import MAX_READERS, CompiledExecutor, CompiledOperation
 from gateway.plain import FRAGMENT_ROWS
 from market import Symbol
 from resolvers.rows import Rows
 from schema.scalars import SCALARS, Timestamp
-
-EXAMPLES = int(os.environ.get("SMARTFIN_TEST_EXAMPLES", "200"))
-"""How many random documents are tried; 10 000 by `make test-long`."""
 
 
 @strawberry.enum
@@ -286,9 +292,22 @@ def documents(draw: Any) -> str:
     return "\n".join([f"query ($on: Boolean!, $off: Boolean = false) {{ ... {uses} {query} ... {query} }}", *fragments])
 
 
-async def executed(document: DocumentNode, source: Any, variables: dict[str, Any], **executor: Any) -> ExecutionResult:
-    result = execute(CORE, document, source, variable_values=variables, **executor)
+async def stock(document: DocumentNode, source: Any, variables: dict[str, Any]) -> ExecutionResult:
+    result = execute(CORE, document, source, variable_values=variables)
     return result if isinstance(result, ExecutionResult) else await result
+
+
+def compiled(document: DocumentNode) -> CompiledOperation:
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    return CompiledOperation(CORE, document, operation)
+
+
+async def ours(operation: CompiledOperation, source: Any, variables: dict[str, Any]) -> ExecutionResult:
+    executor = operation.executor(variables, None, source)
+    assert isinstance(executor, CompiledExecutor)
+    result = executor.execute_operation()
+    return result if isinstance(result, ExecutionResult) else await result  # type: ignore[misc]
 
 
 def answer(result: ExecutionResult) -> tuple[Any, list[Any]]:
@@ -298,26 +317,37 @@ def answer(result: ExecutionResult) -> tuple[Any, list[Any]]:
     return orjson.dumps(data), sorted(errors)
 
 
+async def compare(text: str, sources: list[Any], first: bool) -> None:
+    """Asserts that one compiled operation, executed again and again, answers as graphql-core does each time."""
+    document = parse(text)
+    assert validate(CORE, document) == []
+    operation = compiled(document)
+    for source, on in [(source, on) for source in sources for on in (first, not first, first)]:
+        expected = await stock(document, source, {"on": on})
+        assert answer(await ours(operation, source, {"on": on})) == answer(expected)
+
+
+ANYTHING = given(documents(), st.lists(SOURCES, min_size=1, max_size=2), st.booleans())
 # Without shrinking: it takes minutes, and the document that failed is small enough to read.
-@settings(
-    max_examples=EXAMPLES,
+SETTINGS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-@given(documents(), st.lists(SOURCES, min_size=1, max_size=2), st.booleans())
+
+
+@settings(SETTINGS, max_examples=200)
+@ANYTHING
 def test_it_gives_what_graphql_core_gives(text: str, sources: list[Any], first: bool) -> None:
-    document = parse(text)
-    assert validate(CORE, document) == []
+    asyncio.run(compare(text, sources, first))
 
-    async def compare() -> None:
-        readers = Readers(document)  # as kept with the document: what one request compiled serves the next
-        for source, on in [(source, on) for source in sources for on in (first, not first, first)]:
-            expected = await executed(document, source, {"on": on})
-            found = await executed(document, source, {"on": on}, executor_class=CompiledExecutor, readers=readers)
-            assert answer(found) == answer(expected)
 
-    asyncio.run(compare())
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(SETTINGS, max_examples=10_000)
+@ANYTHING
+def test_it_gives_what_graphql_core_gives_however_often(text: str, sources: list[Any], first: bool) -> None:
+    asyncio.run(compare(text, sources, first))
 
 
 ROWS = Rows(frame(MANY, []), {"epoch": pl.col("time").dt.epoch("s")})
@@ -326,32 +356,31 @@ ROWS = Rows(frame(MANY, []), {"epoch": pl.col("time").dt.epoch("s")})
 async def test_many_rows_leave_as_json_that_polars_wrote() -> None:
     source = QuerySource(TreeSource(None, None, [], [], None, ROWS, None), [], None)
     document = parse("{ tree { rows { time open } } }")
-    result = await executed(document, source, {}, executor_class=CompiledExecutor, readers=Readers(document))
+    result = await ours(compiled(document), source, {})
     assert result.data is not None
     assert isinstance(result.data["tree"]["rows"], orjson.Fragment)
 
 
 async def test_a_document_is_compiled_once_for_each_way_that_its_switches_stand() -> None:
     text = "query ($a: Boolean = true) { leaves { aFloat aText @include(if: $a) } }"
-    document = parse(text)
-    readers = Readers(document)
+    operation = compiled(parse(text))
     for a, keys in [(True, ["aFloat", "aText"]), (False, ["aFloat"]), (True, ["aFloat", "aText"])]:
         source = QuerySource(None, [], LeavesSource())
-        result = await executed(document, source, {"a": a}, executor_class=CompiledExecutor, readers=readers)
+        result = await ours(operation, source, {"a": a})
         assert result.data is not None
         assert list(result.data["leaves"]) == keys
-    assert len(readers) == 2
+    assert len(operation.readers) == 2
 
 
 async def test_readers_are_bounded() -> None:
     names = [f"v{number}" for number in range(12)]
     variables = ", ".join(f"${name}: Boolean!" for name in names)
     document = parse(f"query ({variables}) {{ leaves {{ {' '.join(f'{n}: aText @skip(if: ${n})' for n in names)} }} }}")
-    readers = Readers(document)
+    operation = compiled(document)
     source = QuerySource(None, [], LeavesSource())
     most = 0
     for number in range(2 * MAX_READERS):
         switched = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
-        await executed(document, source, switched, executor_class=CompiledExecutor, readers=readers)
-        most = max(most, len(readers))
+        await ours(operation, source, switched)
+        most = max(most, len(operation.readers))
     assert most == MAX_READERS
