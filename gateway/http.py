@@ -3,8 +3,8 @@
 import logging
 import re
 from dataclasses import dataclass
+from secrets import token_hex
 from urllib.parse import parse_qsl
-from uuid import uuid4
 
 import orjson
 from graphql import OperationType
@@ -105,7 +105,7 @@ class GraphQLEndpoint:
             request = self._got(scope["query_string"])
         else:
             raise MethodNotAllowed("Ask by POST, or queries by GET.")
-        deadline.watch()
+        deadline.received()
         operation = await scope["state"]["documents"].prepare(request)
         if operation.type is OperationType.SUBSCRIPTION:
             raise OperationNotServed("Subscriptions are served over graphql-transport-ws, on the same path.")
@@ -201,4 +201,4 @@ def _refused(error: SmartFinError, media_type: str | None) -> _Answer:
 
 def _request_id(given: bytes | None) -> str:
     """The caller's own, so that logs of both ends can be laid side by side, if it is fit to be logged."""
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else token_hex(16)

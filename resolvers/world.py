@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from uuid import uuid4
+from secrets import token_hex
 
 from strawberry.dataloader import DataLoader
 
@@ -47,7 +47,7 @@ class Context:
     """What goes along with one request; `settled` counts its root fields whose answers can hardly change any more."""
 
     world: World
-    request_id: str = field(default_factory=lambda: uuid4().hex)
+    request_id: str = field(default_factory=lambda: token_hex(16))
     settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
 
