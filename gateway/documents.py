@@ -45,7 +45,7 @@ _TOKEN_BYTES = 700
 """What a token of a document takes, parsed and priced; measured."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """An operation that may be executed: one object for as long as its document is kept."""
 
