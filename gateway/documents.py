@@ -100,8 +100,9 @@ class Documents:
         return operation
 
     def check(self, text: str) -> None:
-        """Raises what `prepare` would raise for the text, its variables left aside."""
-        self._prepared(text)
+        """Raises what `prepare` would raise for the text, for each of its operations without variables."""
+        for operation in self._prepared(text).operations.values():
+            check_cost(operation.prices, {}, self._settings)
 
     async def _document(self, request: GraphQLRequest) -> _Document:
         if request.document_id is not None:

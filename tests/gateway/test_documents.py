@@ -186,6 +186,10 @@ async def test_a_manifest_is_published_whole_or_not_at_all(store: DocumentStore,
     for bad, said in [
         ({"b": TEXT, "c": "{ nothing }"}, "c: Cannot query field 'nothing' on type 'Query'."),
         ({"b": TEXT, "c": "{ " + "__typename " * 100 + "}"}, "c: The operation repeats 99 fields or more"),
+        (
+            {"c": '{ quotes(symbols: ["A"]) { symbol } assets(first: 1000) { totalCount } }'},
+            "c: The operation costs 1001;",
+        ),
         ({"b": TEXT, "a": OTHER}, "a: another text was published under this id; take a new one"),
         ({"b": TEXT, "sha256:00": TEXT}, "sha256:00: the hash of the text is"),
         ({"b": 1}, "is not a JSON object of texts by id"),

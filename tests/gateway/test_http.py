@@ -153,6 +153,20 @@ async def test_a_body_in_pieces_is_put_together_and_its_size_is_kept_in_bounds(
     assert (status, code(refused)) == (413, "BODY_TOO_LARGE")
 
 
+async def test_a_request_may_be_as_long_as_the_limit_and_no_longer(session: aiohttp.ClientSession, url: str) -> None:
+    def body(size: int) -> bytes:
+        return json.dumps(TYPENAME).encode().ljust(size)
+
+    def query(size: int) -> URL:
+        return URL(f"{url}?{'query=%7B__typename'.ljust(size - 3, '+')}%7D", encoded=True)
+
+    headers = {"Content-Type": JSON}
+    assert (await sent(session, "POST", url, data=body(2000), headers=headers))[0] == 200
+    assert code((await sent(session, "POST", url, data=body(2001), headers=headers))[2]) == "BODY_TOO_LARGE"
+    assert (await sent(session, "GET", query(2000)))[0] == 200
+    assert code((await sent(session, "GET", query(2001)))[2]) == "BODY_TOO_LARGE"
+
+
 @pytest.mark.parametrize(
     ("query_string", "status", "expected"),
     [
