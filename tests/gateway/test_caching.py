@@ -1,5 +1,6 @@
 """What others may keep: history that is over and whole, for a while; nothing else."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -57,6 +58,7 @@ async def test_what_a_caller_was_let_in_for_is_kept_by_nobody_else(sandbox: Runn
         f'{PAST[:-1]} quote(symbol: "SIM050") {{ price }} }}',
         f'{PAST[:-1]} other: history(symbol: "NOSUCH", to: "2020-01-01") {{ count }} }}',
         '{ history(symbol: "SIM050", from: "1990-01-01", to: "1990-02-01") { count } }',
+        '{ history(symbol: "SIM050", to: "2020-02-01", last: 5) { count indicators { sma(period: 0) } } }',
         "{ nothing }",
     ],
 )
@@ -64,6 +66,14 @@ async def test_nothing_else_may_be_kept(sandbox: Running, query: str) -> None:
     _, headers, _ = await got(sandbox, query)
     assert headers["cache-control"] == "no-store"
     assert "etag" not in headers
+
+
+async def test_what_ended_a_few_hours_ago_may_still_be_corrected(sandbox: Running) -> None:
+    ended = (datetime.now(UTC) - timedelta(hours=3)).isoformat().replace("+00:00", "Z")
+    query = f'{{ history(symbol: "SIM050", interval: M5, to: "{ended}", last: 5) {{ bars {{ isFinal }} }} }}'
+    _, headers, body = await got(sandbox, query)
+    assert b"false" not in body
+    assert headers["cache-control"] == "no-store"
 
 
 async def test_an_answer_by_post_is_not_kept(sandbox: Running) -> None:
