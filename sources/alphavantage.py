@@ -21,7 +21,7 @@ import polars as pl
 from errors import SmartFinError, SourceCannot, SourceLimited, SourceRefused, SymbolNotFound
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window, venue
 from settings import Settings
-from sources.http import Answer, Http
+from sources.http import TIMEOUT_S, Answer, Http
 from sources.source import DAY_S, Budget, Capability, Demand, Quota
 
 Parsed = TypeVar("Parsed")
@@ -137,12 +137,20 @@ class AlphaVantage:
         budget: Budget,
         clock: Callable[[], datetime] = _utc_now,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._key = key
         self._clock = clock
         self._pause = pause
         self._http = Http(
-            self.name, url, budget, judge=self._judge, headers={"Accept": "application/json"}, secrets=[key]
+            self.name,
+            url,
+            budget,
+            judge=self._judge,
+            headers={"Accept": "application/json"},
+            secrets=[key],
+            timeout_s=timeout_s,
         )
         self._units: dict[str, _Unit] = {}
         self._full_refused_at: dict[str, datetime] = {}

@@ -31,7 +31,7 @@ from market import BAR_SCHEMA, INSTANT, Asset, AssetType, Interval, Provenance, 
 from settings import Settings
 from sources import calendar
 from sources.feed import feed
-from sources.http import Answer, Http
+from sources.http import TIMEOUT_S, Answer, Http
 from sources.source import Budget, Capability, Demand, Quota
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,14 @@ class Polygon:
     synthetic: ClassVar[bool] = False
 
     def __init__(
-        self, url: str, ws_url: str, key: str, budget: Budget, clock: Callable[[], datetime] = _utc_now
+        self,
+        url: str,
+        ws_url: str,
+        key: str,
+        budget: Budget,
+        clock: Callable[[], datetime] = _utc_now,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._ws_url = ws_url
         self._key = key
@@ -145,6 +152,7 @@ class Polygon:
             judge=self._judge,
             headers={"Authorization": f"Bearer {key}"},
             secrets=(key,),
+            timeout_s=timeout_s,
         )
 
     @classmethod

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from market import Interval
 from sources.alphavantage import AlphaVantage
-from tests.fakes.fake import Fake
+from tests.fakes.fake import ChangeBars, Fake
 
 KEY: Final = "KQ7ZX2M4T9W1B8V0"
 SITE: Final = "https://www.alphavantage.co"
@@ -153,6 +153,7 @@ class FakeAlphaVantage(Fake):
     name: ClassVar[str] = "alphavantage"
     symbols: ClassVar[tuple[str, ...]] = (*SHARES, *PAIRS)
     unknown: ClassVar[str] = "ZZZZ"
+    secrets: ClassVar[tuple[str, ...]] = (KEY,)
     intervals: ClassVar[tuple[Interval, ...]] = (Interval.D1,)
     limited: ClassVar[Callable[[], web.Response]] = lambda: web.json_response(BURST)
     refused: ClassVar[Callable[[], web.Response]] = lambda: web.json_response(BAD_KEY)
@@ -179,10 +180,20 @@ class FakeAlphaVantage(Fake):
         return [web.get("/query", self._query)]
 
     def source(self) -> AlphaVantage:
-        return AlphaVantage(self.url, KEY, self.budget, lambda: self.now, self.pause)
+        return AlphaVantage(self.url, KEY, self.budget, lambda: self.now, self.pause, timeout_s=self.timeout_s)
 
     async def push(self, symbol: str, price: float, time: datetime) -> None:
         """Nobody can have subscribed."""
+
+    def is_watched(self, symbol: str) -> bool:
+        return False
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        titles = [title for title in payload if title.startswith("Time Series")]
+        for title in titles:
+            rows = [[day, *fields.values(), list(fields)] for day, fields in payload[title].items()]
+            payload[title] = {day: dict(zip(names, told, strict=True)) for day, *told, names in change(rows)}
+        return payload
 
     async def pause(self, seconds: float) -> None:
         """Time passes for the fake and its source, at once."""

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 from market import Interval
 from sources.binance import Binance
 from tests.fakes.crypto import EPOCH, FakeBar, FakePair, back_from, bar, openings, price_at
-from tests.fakes.fake import Fake
+from tests.fakes.fake import ChangeBars, Fake
 
 INTERVALS = {
     "1m": Interval.M1,
@@ -96,7 +96,6 @@ class FakeBinance(Fake):
         self.messages: list[Any] = []
         self.pongs = 0
         self.subscriptions: dict[web.WebSocketResponse, set[str]] = {}
-        self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
         self._heard = asyncio.Condition()
         self._weight = 0
         self._minute = self.now
@@ -112,7 +111,7 @@ class FakeBinance(Fake):
         ]
 
     def source(self) -> Binance:
-        return Binance(self.url, self.ws_url, self.budget, lambda: self.now)
+        return Binance(self.url, self.ws_url, self.budget, lambda: self.now, timeout_s=self.timeout_s)
 
     def pair(self, symbol: str) -> FakePair:
         return next(pair for pair in PAIRS if pair.symbol == symbol)
@@ -127,6 +126,13 @@ class FakeBinance(Fake):
         pair = self.pair(symbol)
         said = self.prices.get(symbol)
         return bar(pair, interval, opened, self.now, None if said is None else self.price(pair))
+
+    def is_watched(self, symbol: str) -> bool:
+        native = _native(self.pair(symbol)).lower()
+        return {f"{native}@trade", f"{native}@ticker"} <= set().union(*self.subscriptions.values())
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        return change(payload) if path == "/api/v3/klines" else payload
 
     async def push(self, symbol: str, price: float, time: datetime, size: str = "0.00100000") -> None:
         self.prices[symbol] = price
@@ -158,10 +164,6 @@ class FakeBinance(Fake):
         event = {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": _ms(self.now)}}
         await self.send(json.dumps(event))
         await self.drop_sockets()
-
-    async def drop_sockets(self) -> None:
-        for transport in list(self._transports.values()):
-            transport.abort()
 
     async def carries(self, *streams: str) -> None:
         """Return once the streams together carry exactly these."""
@@ -301,9 +303,6 @@ class FakeBinance(Fake):
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
-        self.sockets.add(socket)
-        assert request.transport is not None
-        self._transports[socket] = request.transport
         self.subscriptions[socket] = set()
         ponged = asyncio.Event()
         keeping = [asyncio.create_task(self._ping(socket, ponged)), asyncio.create_task(self._end(socket))]
@@ -323,8 +322,6 @@ class FakeBinance(Fake):
         finally:
             for task in keeping:
                 task.cancel()
-            self.sockets.discard(socket)
-            del self._transports[socket]
             async with self._heard:
                 del self.subscriptions[socket]
                 self._heard.notify_all()

@@ -1,16 +1,21 @@
 """What every fake upstream has in common: a real HTTP server, a record of requests, and ways to fail."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import Enum, auto
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from aiohttp import web
 
 from market import Interval
 from sources.source import Source
+
+BarRow = list[Any]
+"""A bar as the upstream tells it: time, open, high, low and close, then whatever else."""
+ChangeBars = Callable[[list[BarRow]], list[BarRow]]
 
 
 class Failure(Enum):
@@ -44,12 +49,14 @@ class Fake:
 
     `symbols` are the ones of ours that it knows, `unknown` is one that its source covers but it does not know.
     `prices` has the last price of each, which tests may set; history ends in a forming bar whose close it is.
-    `push` sends a tick to every stream that has subscribed to the symbol.
+    `push` sends a tick to every stream that has subscribed to the symbol. `secrets` must never be told to anybody.
+    `change_bars`, where it is set, is let loose on the bars of every answer.
     """
 
     name: ClassVar[str]
     symbols: ClassVar[tuple[str, ...]]
     unknown: ClassVar[str]
+    secrets: ClassVar[tuple[str, ...]] = ()
     intervals: ClassVar[tuple[Interval, ...]]
     limited: ClassVar[Callable[[], web.Response]] = lambda: web.json_response({}, status=429)
     refused: ClassVar[Callable[[], web.Response]] = lambda: web.json_response({}, status=403)
@@ -58,9 +65,11 @@ class Fake:
         self.now = datetime.now(UTC)
         self.prices: dict[str, float] = {}
         self.failure: Failure | None = None
+        self.change_bars: ChangeBars | None = None
         self.requests: list[web.Request] = []
-        self.sockets: set[web.WebSocketResponse] = set()
         self.budget = Unlimited()
+        self.timeout_s = 10.0
+        self._transports: set[asyncio.Transport] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -76,6 +85,14 @@ class Fake:
         """Send a tick to whoever has subscribed."""
         raise NotImplementedError
 
+    def is_watched(self, symbol: str) -> bool:
+        """Whether a stream has subscribed to the symbol."""
+        raise NotImplementedError
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        """The payload of a path with its bars changed; as it is where it has none."""
+        raise NotImplementedError
+
     @property
     def url(self) -> str:
         """Where it answers."""
@@ -88,10 +105,8 @@ class Fake:
 
     async def drop_sockets(self) -> None:
         """Cut every stream without a close frame."""
-        for socket in list(self.sockets):
-            transport = socket.get_extra_info("transport")
-            if transport is not None:
-                transport.abort()
+        for transport in list(self._transports):
+            transport.abort()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -125,11 +140,27 @@ class Fake:
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
             self.requests.append(request)
-            if self.failure is None or request.headers.get("Upgrade") == "websocket":
-                return await handler(request)
-            return await self._failed(request, self.failure)
+            if request.headers.get("Upgrade") == "websocket":
+                return await self._streaming(request, handler)
+            if self.failure is not None:
+                return await self._failed(request, self.failure)
+            answer = await handler(request)
+            if self.change_bars is None or not isinstance(answer, web.Response) or not answer.text:
+                return answer
+            return web.json_response(self.with_bars(request.path, json.loads(answer.text), self.change_bars))
 
         return failing
+
+    async def _streaming(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        transport = request.transport  # the request forgets it once the connection is gone
+        assert transport is not None
+        self._transports.add(transport)
+        try:
+            return await handler(request)
+        finally:
+            self._transports.discard(transport)
 
     async def _failed(self, request: web.Request, failure: Failure) -> web.StreamResponse:
         match failure:

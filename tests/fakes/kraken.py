@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from market import Interval
 from sources.kraken import Kraken
 from tests.fakes.crypto import EPOCH, FakeBar, FakePair, back_from, bar, flat, price_at
-from tests.fakes.fake import Fake
+from tests.fakes.fake import ChangeBars, Fake
 
 INTERVALS = {
     1: Interval.M1,
@@ -78,7 +78,6 @@ class FakeKraken(Fake):
         self.heartbeat_s = 1.0
         self.messages: list[Any] = []
         self.subscriptions: dict[web.WebSocketResponse, set[tuple[str, str]]] = {}
-        self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
         self._heard = asyncio.Condition()
         self._trade_ids = count(109_116_693)
 
@@ -91,7 +90,7 @@ class FakeKraken(Fake):
         ]
 
     def source(self) -> Kraken:
-        return Kraken(self.url, self.ws_url, self.budget, lambda: self.now)
+        return Kraken(self.url, self.ws_url, self.budget, lambda: self.now, timeout_s=self.timeout_s)
 
     def pair(self, symbol: str) -> FakePair:
         return next(pair for pair in PAIRS.values() if pair.symbol == symbol)
@@ -107,6 +106,16 @@ class FakeKraken(Fake):
         last = None if symbol not in self.prices else self.price(pair)
         known = bar(pair, interval, opened, self._as_of, last)
         return flat(known) if self.quiet and interval is Interval.D1 else known
+
+    def is_watched(self, symbol: str) -> bool:
+        name = _streamed(self.pair(symbol))
+        return {("ticker", name), ("trade", name)} <= set().union(*self.subscriptions.values())
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        if path != "/0/public/OHLC":
+            return payload
+        result = {key: rows if key == "last" else change(rows) for key, rows in payload["result"].items()}
+        return payload | {"result": result}
 
     async def push(self, symbol: str, price: float, time: datetime, size: float = 0.001) -> None:
         self.prices[symbol] = price
@@ -132,10 +141,6 @@ class FakeKraken(Fake):
         self.system = "maintenance"
         await self.send(json.dumps(self._status()))
         await self.drop_sockets()
-
-    async def drop_sockets(self) -> None:
-        for transport in list(self._transports.values()):
-            transport.abort()
 
     async def carries(self, *symbols: str) -> None:
         """Return once the streams together carry both channels of exactly these."""
@@ -238,9 +243,6 @@ class FakeKraken(Fake):
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        self.sockets.add(socket)
-        assert request.transport is not None
-        self._transports[socket] = request.transport
         self.subscriptions[socket] = set()
         await socket.send_str(json.dumps(self._status()))
         beating = asyncio.create_task(self._beat(socket))
@@ -256,8 +258,6 @@ class FakeKraken(Fake):
                     await self._control(socket, message.data)
         finally:
             beating.cancel()
-            self.sockets.discard(socket)
-            del self._transports[socket]
             async with self._heard:
                 del self.subscriptions[socket]
                 self._heard.notify_all()

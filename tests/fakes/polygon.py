@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 
 from market import Interval
 from sources.polygon import Polygon
-from tests.fakes.fake import Fake
+from tests.fakes.fake import ChangeBars, Fake
 
 KEY: Final = "pKx7Jq2VbT0sW9eR"
 NEW_YORK: Final = ZoneInfo("America/New_York")
@@ -147,6 +147,7 @@ class FakePolygon(Fake):
     name: ClassVar[str] = "polygon"
     symbols: ClassVar[tuple[str, ...]] = ("AAPL", "BRK.B", "KIM-PL", "EURUSD=X", "BTC-USD", "^GSPC")
     unknown: ClassVar[str] = "ZZZZ"
+    secrets: ClassVar[tuple[str, ...]] = (KEY,)
     intervals: ClassVar[tuple[Interval, ...]] = tuple(Polygon.reach)
     limited = lambda: error(429, TOO_OFTEN)  # noqa: E731
     refused = lambda: error(403, NOT_ENTITLED, kind="NOT_AUTHORIZED")  # noqa: E731
@@ -185,7 +186,7 @@ class FakePolygon(Fake):
         self.said: list[tuple[float, str, dict[str, str]]] = []
 
     def source(self) -> Polygon:
-        return Polygon(self.url, self.ws_url, KEY, self.budget, clock=lambda: self.now)
+        return Polygon(self.url, self.ws_url, KEY, self.budget, clock=lambda: self.now, timeout_s=self.timeout_s)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -207,7 +208,7 @@ class FakePolygon(Fake):
 
     def price(self, symbol: str) -> float:
         """The last price."""
-        return self.prices.get(symbol) or raw_price(symbol, self.present)
+        return self.prices.get(symbol, raw_price(symbol, self.present))
 
     def openings(self, symbol: str, interval: Interval, start: datetime, last: datetime) -> Iterator[datetime]:
         """When its bars open, from the one that `start` is in to the one that `last` is in."""
@@ -246,14 +247,20 @@ class FakePolygon(Fake):
             if (transport := self.links[socket].transport) is not None:
                 transport.abort()
 
-    async def drop_sockets(self) -> None:
-        for cluster in set(self.connected):
-            self.cut(cluster)
-
     async def send_text(self, cluster: str, text: str) -> None:
         """A frame of any text to everyone on a cluster."""
         for socket in self.on(cluster):
             await socket.send_str(text)
+
+    def is_watched(self, symbol: str) -> bool:
+        listed = LISTED[symbol]
+        return any(channel.endswith(f".{listed.topic or listed.ticker}") for channel in self.channels(listed.cluster))
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        if not path.startswith("/v2/aggs/") or "results" not in payload:
+            return payload
+        rows = [[*(row[key] for key in "tohlc"), row] for row in payload["results"]]
+        return payload | {"results": [row | dict(zip("tohlc", told, strict=True)) for *told, row in change(rows)]}
 
     async def push(self, symbol: str, price: float, time: datetime) -> None:
         listed, at = LISTED[symbol], milliseconds(time)
@@ -513,14 +520,12 @@ class FakePolygon(Fake):
         cluster = request.match_info["cluster"]
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        self.sockets.add(socket)
         self.links[socket] = request
         self.connected.append(cluster)
         try:
             await self._status(socket, ("connected", "Connected Successfully"))
             await self._converse(socket, cluster)
         finally:
-            self.sockets.discard(socket)
             self.subscribed.pop(socket, None)
             del self.links[socket]
         return socket

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from market import Interval
 from sources.yahoo import Yahoo
-from tests.fakes.fake import Fake
+from tests.fakes.fake import ChangeBars, Fake
 from tests.fakes.yahoo_market import LISTED, Listed, RawBar, last_trade, raw_bars
 
 SECONDS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "60m": 3600, "1h": 3600, "1d": 86400}
@@ -60,12 +60,12 @@ class FakeYahoo(Fake):
     intervals = (Interval.M1, Interval.M5, Interval.M15, Interval.M30, Interval.H1, Interval.D1)
     limited = too_many
     refused = unauthorized
+    secrets = ("haT3",)
     crumbs: ClassVar[Sequence[str]] = ("haT3/kh.qZ+", "b.4/Second", "Third/one.")
 
     def __init__(self) -> None:
         super().__init__()
         self.prices = {symbol: listed.base / listed.parts for symbol, listed in LISTED.items()}
-        self.timeout_s = 5.0
         self.delay_minutes = 0
         self.crumb_answer: Callable[[], web.Response] | None = None
         self.chart_answer: Callable[[], web.Response] | None = None
@@ -419,14 +419,12 @@ class FakeYahoo(Fake):
         await socket.prepare(request)
         assert request.transport is not None
         connection = Connection(socket, request.transport)
-        self.sockets.add(socket)
         self.connections.append(connection)
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT and not await self._heard(connection, message.data):
                     connection.transport.abort()
         finally:
-            self.sockets.discard(socket)
             self.connections.remove(connection)
             self._wake()
         return socket
@@ -463,9 +461,19 @@ class FakeYahoo(Fake):
             message = self.pricing(listed.symbol, self.prices[listed.symbol], datetime.fromtimestamp(traded, UTC))
             await self.send(connection, message)
 
-    async def drop_sockets(self) -> None:
-        for connection in list(self.connections):
-            connection.transport.abort()
+    def is_watched(self, symbol: str) -> bool:
+        return any(LISTED[symbol].native in connection.slots for connection in self.connections)
+
+    def with_bars(self, path: str, payload: Any, change: ChangeBars) -> Any:
+        if not path.startswith("/v8/") or not payload["chart"]["result"]:
+            return payload
+        [result] = payload["chart"]["result"]
+        [quote] = result["indicators"]["quote"]
+        names = ("open", "high", "low", "close", "volume")
+        rows = change([list(row) for row in zip(result["timestamp"], *map(quote.get, names), strict=True)])
+        result["timestamp"], *columns = (list(column) for column in zip(*rows, strict=True))
+        quote.update(zip(names, columns, strict=True))
+        return payload
 
     async def push(self, symbol: str, price: float, time: datetime) -> None:
         self.prices[symbol] = price
