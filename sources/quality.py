@@ -39,6 +39,7 @@ than is believable, and not confirmed. CURRENCY: not the one of the venue. OLD: 
 EARLIER_THAN_BEFORE: earlier than a price that was known already. QUARANTINED: other bars of the answer were set aside.
 """
 
+_PRICES: Final = ("price", "open", "high", "low", "previous_close", "bid", "ask")
 _SIZES: Final = ("volume", "turnover", "bid_size", "ask_size", "last_size")
 _NUMBERS: Final = tuple(field.name for field in fields(Quote) if field.type in (float, float | None))
 
@@ -107,8 +108,8 @@ class Quality:
                 return f"{name} is {value}"
             if value < 0 and name in _SIZES:
                 return f"{name} is negative"
-        if quote.price <= 0:
-            return "the price is not above 0"
+            if value <= 0 and name in _PRICES and not _may_sink(quote.symbol):
+                return f"{name} is not above 0"
         if quote.high is not None and quote.low is not None and quote.high < quote.low:
             return "high is below low"
         if quote.time > self._clock() + AHEAD:
@@ -148,11 +149,11 @@ class Quality:
 
     def _is_jump(self, quote: Quote, last: Quote) -> bool:
         allowed = JUMPS.get(venue(quote.symbol).asset_type, _JUMP)
-        if abs(quote.price / last.price - 1) <= allowed:
+        if abs(quote.price - last.price) <= allowed * abs(last.price):
             self._jumped.pop(quote.symbol, None)
             return False
         before = self._jumped.get(quote.symbol)
-        if before is not None and abs(quote.price / before - 1) <= CONFIRMED:
+        if before is not None and abs(quote.price - before) <= CONFIRMED * abs(before):
             del self._jumped[quote.symbol]
             return False
         self._jumped[quote.symbol] = quote.price
@@ -175,8 +176,7 @@ def _bar_reason(symbol: str, window: Window, now: datetime) -> pl.Expr:
     """Why a bar is impossible; null if it is not. The bars must be ascending by time."""
     prices = [pl.col(name) for name in ("open", "high", "low", "close")]
     unknown = pl.any_horizontal(price.is_null() | ~price.is_finite() for price in prices)
-    may_sink = venue(symbol).asset_type in (AssetType.INDEX, AssetType.COMMODITY) or symbol.endswith("=F")
-    sunk = pl.lit(value=False) if may_sink else pl.min_horizontal(prices) <= 0
+    sunk = pl.lit(value=False) if _may_sink(symbol) else pl.min_horizontal(prices) <= 0
     volume = pl.col("volume")
     rules = [
         (unknown, "a price is missing or no number"),
@@ -191,6 +191,11 @@ def _bar_reason(symbol: str, window: Window, now: datetime) -> pl.Expr:
         ((pl.col("dividend") < 0) | ~pl.col("dividend").is_finite(), "the dividend is impossible"),
     ]
     return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
+
+
+def _may_sink(symbol: str) -> bool:
+    """Whether a price may be 0 or less: of oil for delivery it was, in April 2020."""
+    return venue(symbol).asset_type in (AssetType.INDEX, AssetType.COMMODITY) or symbol.endswith("=F")
 
 
 def _plain(fields_: dict[str, Any]) -> dict[str, Any]:

@@ -45,11 +45,13 @@ def test_a_good_quote_stays_as_it_is(quality: Quality) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"price": 0.0}, "the price is not above 0"),
-        ({"price": -1.0}, "the price is not above 0"),
+        ({"price": 0.0}, "price is not above 0"),
+        ({"price": -1.0}, "price is not above 0"),
         ({"price": math.nan}, "price is nan"),
         ({"price": math.inf}, "price is inf"),
         ({"bid": math.nan}, "bid is nan"),
+        ({"bid": -1.0}, "bid is not above 0"),
+        ({"open": 0.0}, "open is not above 0"),
         ({"volume": -1.0}, "volume is negative"),
         ({"high": 98.0, "low": 99.0}, "high is below low"),
         ({"time": NOW + timedelta(seconds=61)}, "its time is in the future"),
