@@ -1,19 +1,26 @@
 """Listening to a source's stream in a test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import Protocol
 
 from market import Quote
-from sources.source import Demand, Source
+from sources.source import Demand
 
 PATIENCE_S = 5.0
+
+
+class Streamed(Protocol):
+    """A source, or all of them together."""
+
+    def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]: ...
 
 
 class Listening:
     """A stream that runs beside the test, and what it has said so far."""
 
-    def __init__(self, source: Source, demand: Demand) -> None:
+    def __init__(self, source: Streamed, demand: Demand) -> None:
         self.demand = demand
         self._source = source
         self._said: asyncio.Queue[Sequence[Quote] | Exception] = asyncio.Queue()
@@ -40,7 +47,7 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(source: Source, *symbols: str) -> AsyncIterator[Listening]:
+async def listening(source: Streamed, *symbols: str) -> AsyncIterator[Listening]:
     """The stream of these symbols, closed at the end."""
     listener = Listening(source, Demand(symbols))
     running = asyncio.create_task(listener.run())

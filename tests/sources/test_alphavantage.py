@@ -12,12 +12,8 @@ from errors import (
     SmartFinError,
     SourceBadAnswer,
     SourceCannot,
-    SourceError,
-    SourceFault,
     SourceLimited,
     SourceRefused,
-    SourceTimeout,
-    SourceUnreachable,
     SymbolNotFound,
 )
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
@@ -26,7 +22,7 @@ from sources.alphavantage import AlphaVantage, native_symbol, our_symbol, pair
 from sources.source import Capability, Demand, Quota, Source
 from tests.fakes import alphavantage as av
 from tests.fakes.alphavantage import KEY, PAIRS, SHARES, FakeAlphaVantage
-from tests.fakes.fake import Failure, Unlimited
+from tests.fakes.fake import Unlimited
 
 NOW = datetime(2026, 5, 15, 15, 30, tzinfo=UTC)  # a Friday, 11:30 in New York
 DAY = timedelta(days=1)
@@ -38,13 +34,6 @@ async def fake() -> AsyncIterator[FakeAlphaVantage]:
     async with FakeAlphaVantage() as fake:
         fake.now = NOW
         yield fake
-
-
-@pytest.fixture
-async def source(fake: FakeAlphaVantage) -> AsyncIterator[AlphaVantage]:
-    source = fake.source()
-    yield source
-    await source.aclose()
 
 
 def at(text: str) -> datetime:
@@ -375,20 +364,6 @@ async def test_a_spent_day_is_not_waited_for(fake: FakeAlphaVantage, source: Alp
     assert list(await source.quotes(["AAPL"])) == ["AAPL"]
 
 
-class Spent(Unlimited):
-    async def take(self, cost: int = 1) -> None:
-        raise SourceLimited("the quota is spent", retry_after_s=1.0)
-
-
-async def test_nothing_is_asked_beyond_the_budget(fake: FakeAlphaVantage) -> None:
-    fake.budget = Spent()
-    source = fake.source()
-    with pytest.raises(SourceLimited):
-        await source.quotes(["AAPL"])
-    assert fake.requests == []
-    await source.aclose()
-
-
 # History
 
 
@@ -610,15 +585,6 @@ async def test_coins_have_350_days(fake: FakeAlphaVantage, source: AlphaVantage)
         await bars(source, "BTC-USD", "2026-02-01")
 
 
-@pytest.mark.parametrize("interval", [interval for interval in Interval if interval is not D1])
-async def test_other_intervals_are_out_of_reach(
-    fake: FakeAlphaVantage, source: AlphaVantage, interval: Interval
-) -> None:
-    with pytest.raises(SourceCannot, match=f"no {interval} bars"):
-        await source.history("AAPL", interval, Window(NOW - DAY, NOW))
-    assert fake.requests == []
-
-
 @pytest.mark.parametrize("symbol", ["ZZZZ", "NONE.L", "EURXXX=X", "XXX-USD", "^GSPC"])
 @pytest.mark.parametrize("unknown_is_empty", [False, True])
 async def test_nobody_has_bars_of_an_unknown_symbol(
@@ -707,54 +673,6 @@ async def test_a_spent_day_ends_at_midnight_in_new_york(
     with pytest.raises(SourceLimited) as caught:
         await source.quotes(["AAPL"])
     assert caught.value.retry_after_s == retry_after_s
-
-
-@pytest.mark.parametrize(
-    ("failure", "kind"),
-    [
-        (Failure.RESET, SourceUnreachable),
-        (Failure.SILENCE, SourceTimeout),
-        (Failure.STATUS_500, SourceFault),
-        (Failure.STATUS_503_HTML, SourceFault),
-        (Failure.LIMITED, SourceLimited),
-        (Failure.LIMITED_RETRY_AFTER, SourceLimited),
-        (Failure.REFUSED, SourceRefused),
-        (Failure.HTML, SourceBadAnswer),
-        (Failure.EMPTY, SourceBadAnswer),
-        (Failure.TRUNCATED, SourceBadAnswer),
-        (Failure.WRONG_SHAPE, SourceBadAnswer),
-    ],
-)
-async def test_every_failure_has_its_error(
-    fake: FakeAlphaVantage,
-    source: AlphaVantage,
-    failure: Failure,
-    kind: type[SourceError],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    source._http._timeout_s = 0.3
-    fake.failure = failure
-    for error in await asked_everything(source):
-        assert type(error) is kind
-        assert KEY not in f"{error} {error!r} {vars(error)}"
-    assert KEY not in ours(caplog)
-    fake.failure = None
-    assert list(await source.quotes(["AAPL"])) == ["AAPL"]
-
-
-async def test_a_header_that_says_how_long_counts(fake: FakeAlphaVantage, source: AlphaVantage) -> None:
-    fake.failure = Failure.LIMITED_RETRY_AFTER
-    with pytest.raises(SourceLimited) as caught:
-        await source.quotes(["AAPL"])
-    assert caught.value.retry_after_s == 7.0
-
-
-async def test_it_cannot_be_reached_once_it_is_gone(fake: FakeAlphaVantage, source: AlphaVantage) -> None:
-    await fake.stop()
-    for error in await asked_everything(source):
-        assert type(error) is SourceUnreachable
-        assert KEY not in f"{error} {error!r} {vars(error)}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from errors import (
-    SmartFinError,
     SourceBadAnswer,
     SourceCannot,
     SourceFault,
     SourceLimited,
-    SourceRefused,
-    SourceTimeout,
     SourceUnreachable,
     SymbolNotFound,
 )
@@ -25,10 +22,10 @@ from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, Se
 from settings import load_settings
 from sources import binance
 from sources.binance import Binance
-from sources.source import Demand, Source
+from sources.source import Source
 from tests.fakes.binance import INTERVALS, LISTED, PAIRS, FakeBinance
 from tests.fakes.crypto import EPOCH, FakeBar, bar
-from tests.fakes.fake import Failure, Unlimited
+from tests.fakes.fake import Unlimited
 from tests.sources.streaming import listening
 
 NOW = datetime(2026, 1, 15, 10, 20, 30, 500_000, tzinfo=UTC)  # a Thursday
@@ -43,13 +40,6 @@ async def fake() -> AsyncIterator[FakeBinance]:
     async with FakeBinance() as fake:
         fake.now = NOW
         yield fake
-
-
-@pytest.fixture
-async def source(fake: FakeBinance) -> AsyncIterator[Binance]:
-    source = fake.source()
-    yield source
-    await source.aclose()
 
 
 def ms(at: datetime) -> int:
@@ -415,64 +405,6 @@ async def test_names_that_our_symbols_cannot_spell_are_passed_over(source: Binan
 
 # Failures
 
-FAILURES: dict[Failure, type[SmartFinError]] = {
-    Failure.RESET: SourceUnreachable,
-    Failure.SILENCE: SourceTimeout,
-    Failure.STATUS_500: SourceFault,
-    Failure.STATUS_503_HTML: SourceFault,
-    Failure.LIMITED: SourceLimited,
-    Failure.LIMITED_RETRY_AFTER: SourceLimited,
-    Failure.REFUSED: SourceRefused,
-    Failure.HTML: SourceBadAnswer,
-    Failure.EMPTY: SourceBadAnswer,
-    Failure.TRUNCATED: SourceBadAnswer,
-    Failure.WRONG_SHAPE: SourceBadAnswer,
-}
-QUESTIONS: dict[str, Callable[[Binance], Awaitable[object]]] = {
-    "quotes": lambda source: source.quotes(["BTC-USDT"]),
-    "history": lambda source: source.history("BTC-USDT", Interval.D1, Window(TODAY - DAY, NOW)),
-    "search": lambda source: source.search("BTC", 5),
-    "stream": lambda source: anext(source.stream(Demand(["BTC-USDT"]))),
-}
-
-
-def fail(fake: FakeBinance, source: Binance, failure: Failure) -> None:
-    fake.failure = failure
-    if failure is Failure.SILENCE:
-        source._http._timeout_s = 0.2
-
-
-def test_every_failure_is_tried() -> None:
-    assert set(FAILURES) == set(Failure)
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_listing(fake: FakeBinance, source: Binance, failure: Failure, question: str) -> None:
-    fail(fake, source, failure)
-    with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](source)
-    assert type(raised.value) is FAILURES[failure]
-
-
-@pytest.mark.parametrize("question", ["quotes", "history"])
-@pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_answer(fake: FakeBinance, source: Binance, failure: Failure, question: str) -> None:
-    await source.search("", 1)
-    fail(fake, source, failure)
-    with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](source)
-    assert type(raised.value) is FAILURES[failure]
-    if failure is Failure.LIMITED_RETRY_AFTER:
-        assert isinstance(raised.value, SourceLimited)
-        assert raised.value.retry_after_s == 7
-
-
-async def test_nobody_there(fake: FakeBinance, source: Binance) -> None:
-    await fake.stop()
-    with pytest.raises(SourceUnreachable):
-        await source.quotes(["BTC-USDT"])
-
 
 async def test_too_much_weight_is_limited_and_then_banned(fake: FakeBinance, source: Binance) -> None:
     await source.search("", 1)
@@ -620,14 +552,6 @@ async def test_garbage_is_passed_over_and_logged(
     assert sum("makes no sense" in record.message for record in caplog.records) == len(garbage)
 
 
-async def test_a_cut_ends_the_stream(fake: FakeBinance, source: Binance) -> None:
-    async with listening(source, "BTC-USDT") as listener:
-        await fake.carries(*BTC)
-        await fake.drop_sockets()
-        with pytest.raises(SourceUnreachable):
-            await listener.heard()
-
-
 async def test_an_announced_shutdown_ends_the_stream_before_it_is_cut(fake: FakeBinance, source: Binance) -> None:
     async with listening(source, "BTC-USDT") as listener:
         await fake.carries(*BTC)
@@ -663,14 +587,6 @@ async def test_a_refused_request_ends_the_stream(fake: FakeBinance, source: Bina
         await fake.carries(*BTC)
         await fake.send(f'{{"error":{error},"id":2}}' if wrapped else error)
         with pytest.raises(SourceCannot, match="invalid stream"):
-            await listener.heard()
-
-
-async def test_a_stream_that_cannot_be_opened(fake: FakeBinance, source: Binance) -> None:
-    await source.search("", 1)
-    await fake.stop()
-    async with listening(source, "BTC-USDT") as listener:
-        with pytest.raises(SourceUnreachable):
             await listener.heard()
 
 

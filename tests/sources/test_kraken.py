@@ -1,6 +1,6 @@
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -11,22 +11,19 @@ from polars.testing import assert_frame_equal
 
 from errors import (
     SmartFinError,
-    SourceBadAnswer,
     SourceCannot,
     SourceFault,
     SourceLimited,
     SourceRefused,
-    SourceTimeout,
-    SourceUnreachable,
     SymbolNotFound,
 )
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
 from settings import load_settings
 from sources import kraken
 from sources.kraken import Kraken
-from sources.source import Demand, Source
+from sources.source import Source
 from tests.fakes.crypto import EPOCH, FakeBar
-from tests.fakes.fake import Failure, Unlimited
+from tests.fakes.fake import Unlimited
 from tests.fakes.kraken import INTERVALS, PAIRS, FakeKraken
 from tests.sources.streaming import listening
 
@@ -44,13 +41,6 @@ async def fake() -> AsyncIterator[FakeKraken]:
     async with FakeKraken() as fake:
         fake.now = NOW
         yield fake
-
-
-@pytest.fixture
-async def source(fake: FakeKraken) -> AsyncIterator[Kraken]:
-    source = fake.source()
-    yield source
-    await source.aclose()
 
 
 def seconds(at: datetime) -> int:
@@ -225,13 +215,6 @@ async def test_bars_of_each_interval_to_the_forming_one(
     assert fake.budget.spent == 2
 
 
-@pytest.mark.parametrize("interval", [Interval.W1, Interval.MN1])
-async def test_its_weeks_and_half_months_are_not_ours(fake: FakeKraken, source: Kraken, interval: Interval) -> None:
-    with pytest.raises(SourceCannot, match=f"no {interval} bars"):
-        await source.history("BTC-USD", interval, Window(TODAY - 30 * DAY, NOW))
-    assert fake.requests == []
-
-
 FLAT = [1762777020, "106038.2", "106038.2", "106038.2", "106038.2", "0.0", "0.00000000", 0]
 FINISHED = [1790355600, "83732.7", "83969.8", "83612.9", "83765.4", "83766.9", "81.13696690", 5879]
 FORMING = [1790359200, "83765.3", "84050.3", "83765.3", "84030.6", "83921.9", "53.72114923", 2375]
@@ -379,58 +362,6 @@ async def test_pairs_of_two_currencies_and_dark_ones_are_passed_over(source: Kra
 
 # Failures
 
-FAILURES: dict[Failure, type[SmartFinError]] = {
-    Failure.RESET: SourceUnreachable,
-    Failure.SILENCE: SourceTimeout,
-    Failure.STATUS_500: SourceFault,
-    Failure.STATUS_503_HTML: SourceFault,
-    Failure.LIMITED: SourceLimited,
-    Failure.LIMITED_RETRY_AFTER: SourceLimited,
-    Failure.REFUSED: SourceRefused,
-    Failure.HTML: SourceBadAnswer,
-    Failure.EMPTY: SourceBadAnswer,
-    Failure.TRUNCATED: SourceBadAnswer,
-    Failure.WRONG_SHAPE: SourceBadAnswer,
-}
-QUESTIONS: dict[str, Callable[[Kraken], Awaitable[object]]] = {
-    "quotes": lambda source: source.quotes(["BTC-USD"]),
-    "history": lambda source: source.history("BTC-USD", Interval.D1, Window(TODAY - DAY, NOW)),
-    "search": lambda source: source.search("BTC", 5),
-    "stream": lambda source: anext(source.stream(Demand(["BTC-USD"]))),
-}
-
-
-def fail(fake: FakeKraken, source: Kraken, failure: Failure) -> None:
-    fake.failure = failure
-    if failure is Failure.SILENCE:
-        source._http._timeout_s = 0.2
-
-
-def test_every_failure_is_tried() -> None:
-    assert set(FAILURES) == set(Failure)
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_listing(fake: FakeKraken, source: Kraken, failure: Failure, question: str) -> None:
-    fail(fake, source, failure)
-    with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](source)
-    assert type(raised.value) is FAILURES[failure]
-
-
-@pytest.mark.parametrize("question", ["quotes", "history"])
-@pytest.mark.parametrize("failure", Failure)
-async def test_a_failure_of_the_answer(fake: FakeKraken, source: Kraken, failure: Failure, question: str) -> None:
-    await source.search("", 1)
-    fail(fake, source, failure)
-    with pytest.raises(SmartFinError) as raised:
-        await QUESTIONS[question](source)
-    assert type(raised.value) is FAILURES[failure]
-    if failure is Failure.LIMITED_RETRY_AFTER:
-        assert isinstance(raised.value, SourceLimited)
-        assert raised.value.retry_after_s == 7
-
 
 @pytest.mark.parametrize("result", [{}, {"result": {}}, {"result": None}])
 @pytest.mark.parametrize(
@@ -466,12 +397,6 @@ async def test_a_warning_is_no_error(fake: FakeKraken, source: Kraken) -> None:
 async def test_asked_too_often(fake: FakeKraken, source: Kraken) -> None:
     fake.calls_left = 1
     with pytest.raises(SourceLimited, match="Too many requests"):
-        await source.quotes(["BTC-USD"])
-
-
-async def test_nobody_there(fake: FakeKraken, source: Kraken) -> None:
-    await fake.stop()
-    with pytest.raises(SourceUnreachable):
         await source.quotes(["BTC-USD"])
 
 
@@ -630,14 +555,6 @@ async def test_heartbeats_and_the_first_status_say_nothing(
     assert caplog.records == []
 
 
-async def test_a_cut_ends_the_stream(fake: FakeKraken, source: Kraken) -> None:
-    async with listening(source, "BTC-USD") as listener:
-        await fake.carries("BTC-USD")
-        await fake.drop_sockets()
-        with pytest.raises(SourceUnreachable):
-            await listener.heard()
-
-
 async def test_maintenance_ends_the_stream_before_it_is_cut(fake: FakeKraken, source: Kraken) -> None:
     async with listening(source, "BTC-USD") as listener:
         await fake.carries("BTC-USD")
@@ -663,14 +580,6 @@ async def test_a_refused_request_ends_the_stream(
         await fake.carries("BTC-USD")
         await fake.send(text)
         with pytest.raises(kind, match=r"Exceeded msg rate|Unsupported request"):
-            await listener.heard()
-
-
-async def test_a_stream_that_cannot_be_opened(fake: FakeKraken, source: Kraken) -> None:
-    await source.search("", 1)
-    await fake.stop()
-    async with listening(source, "BTC-USD") as listener:
-        with pytest.raises(SourceUnreachable):
             await listener.heard()
 
 

@@ -15,10 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import (
-    SmartFinError,
     SourceBadAnswer,
     SourceCannot,
-    SourceFault,
     SourceLimited,
     SourceRefused,
     SourceTimeout,
@@ -43,13 +41,6 @@ async def fake() -> AsyncIterator[FakePolygon]:
     async with FakePolygon() as fake:
         fake.now = NOW
         yield fake
-
-
-@pytest.fixture
-async def source(fake: FakePolygon) -> AsyncIterator[Polygon]:
-    source = fake.source()
-    yield source
-    await source.aclose()
 
 
 def utc(*parts: int) -> datetime:
@@ -652,15 +643,6 @@ async def test_a_window_without_bars_is_empty_and_a_ticker_without_any_is_unknow
         ]
 
 
-@pytest.mark.parametrize("interval", [Interval.H4, Interval.W1, Interval.MN1])
-async def test_an_interval_out_of_reach_is_not_asked_for(
-    fake: FakePolygon, source: Polygon, interval: Interval
-) -> None:
-    with pytest.raises(SourceCannot, match=interval):
-        await source.history("AAPL", interval, Window(utc(2026, 1, 1), NOW))
-    assert fake.requests == []
-
-
 async def test_a_window_older_than_the_plan_is_refused_or_clipped(fake: FakePolygon, source: Polygon) -> None:
     fake.history_from = utc(2024, 11, 20)
     window = Window(utc(2024, 11, 10), utc(2024, 11, 25))
@@ -672,59 +654,6 @@ async def test_a_window_older_than_the_plan_is_refused_or_clipped(fake: FakePoly
 
 
 # Failures
-
-
-class Mode:
-    """One way to fail, set on a fake."""
-
-    def __init__(self, error: type[SmartFinError], **attributes: Any) -> None:
-        self.error = error
-        self.attributes = attributes
-
-    def __repr__(self) -> str:
-        return ",".join(f"{name}={value}" for name, value in self.attributes.items())
-
-
-@pytest.mark.parametrize(
-    "mode",
-    [
-        Mode(SourceUnreachable, failure=Failure.RESET),
-        Mode(SourceTimeout, failure=Failure.SILENCE),
-        Mode(SourceFault, failure=Failure.STATUS_500),
-        Mode(SourceFault, failure=Failure.STATUS_503_HTML),
-        Mode(SourceLimited, failure=Failure.LIMITED),
-        Mode(SourceLimited, failure=Failure.LIMITED_RETRY_AFTER),
-        Mode(SourceRefused, failure=Failure.REFUSED),
-        Mode(SourceBadAnswer, failure=Failure.HTML),
-        Mode(SourceBadAnswer, failure=Failure.EMPTY),
-        Mode(SourceBadAnswer, failure=Failure.TRUNCATED),
-        Mode(SourceBadAnswer, failure=Failure.WRONG_SHAPE),
-        Mode(SourceLimited, limited_is_empty=True),
-        Mode(SourceRefused, key="another"),
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("question", ["quotes", "history", "asset", "search"])
-async def test_every_failure_is_the_right_error_and_never_shows_the_key(
-    fake: FakePolygon, mode: Mode, question: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name, value in mode.attributes.items():
-        setattr(fake, name, value)
-    source = fake.source()
-    source._http._timeout_s = 0.1 if fake.failure is Failure.SILENCE else 10.0
-    ask: dict[str, Callable[[], Any]] = {
-        "quotes": lambda: source.quotes(["AAPL"]),
-        "history": lambda: source.history("AAPL", Interval.D1, Window(utc(2026, 11, 9), utc(2026, 11, 12))),
-        "asset": lambda: source.asset("AAPL"),
-        "search": lambda: source.search("apple", 3),
-    }
-    try:
-        with caplog.at_level(logging.DEBUG), pytest.raises(mode.error) as caught:
-            await ask[question]()
-    finally:
-        await source.aclose()
-    assert type(caught.value) is mode.error
-    assert KEY not in f"{caught.value!r} {caught.value.extensions} {caplog.text} {source!r}"
 
 
 async def test_a_wrong_key_says_where_to_mend_it(fake: FakePolygon, source: Polygon) -> None:
@@ -739,12 +668,6 @@ async def test_a_kind_of_asset_outside_the_plan_is_refused(fake: FakePolygon, so
     with pytest.raises(SourceRefused, match="plan"):
         await source.history("BTC-USD", Interval.D1, window)
     assert len(await source.history("AAPL", Interval.D1, window)) == 3
-
-
-async def test_nobody_there_is_unreachable(fake: FakePolygon, source: Polygon) -> None:
-    await fake.stop()
-    with pytest.raises(SourceUnreachable):
-        await source.quotes(["AAPL"])
 
 
 @pytest.mark.parametrize(
@@ -1154,13 +1077,6 @@ async def test_a_stream_that_is_closed_with_a_batch_waiting_lets_go_of_all_conne
     await batches.aclose()
     assert source._http.session.connector is not None
     assert source._http.session.connector._acquired == set()
-
-
-async def test_a_stream_that_nobody_answers_is_unreachable(fake: FakePolygon, source: Polygon) -> None:
-    await fake.stop()
-    async with listening(source, "AAPL") as (listener, _):
-        with pytest.raises(SourceUnreachable):
-            await listener.end()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,9 @@ from errors import (
     SmartFinError,
     SourceBadAnswer,
     SourceCannot,
-    SourceError,
     SourceFault,
     SourceLimited,
     SourceRefused,
-    SourceTimeout,
     SourceUnreachable,
     SymbolNotFound,
 )
@@ -48,13 +46,6 @@ async def fake() -> AsyncIterator[FakeYahoo]:
     async with FakeYahoo() as fake:
         fake.now = NOW
         yield fake
-
-
-@pytest.fixture
-async def source(fake: FakeYahoo) -> AsyncIterator[Yahoo]:
-    source = fake.source()
-    yield source
-    await source.aclose()
 
 
 def at(text: str) -> datetime:
@@ -537,12 +528,6 @@ async def test_a_window_that_begins_out_of_reach_is_not_answered_in_part(
     assert asked(fake) == []
 
 
-@pytest.mark.parametrize("interval", [Interval.H4, Interval.W1, Interval.MN1])
-async def test_an_interval_that_it_does_not_offer_cannot_be_had(source: Yahoo, interval: Interval) -> None:
-    with pytest.raises(SourceCannot, match=f"no {interval} bars; ask for one of M1, M5, M15, M30, H1, D1"):
-        await source.history("AAPL", interval, WINDOWS[Interval.D1])
-
-
 @pytest.mark.parametrize("symbol", ["NOPE", "GHOST", "BRK-B"])
 @pytest.mark.parametrize("interval", [Interval.M5, Interval.D1])
 async def test_history_of_an_unknown_symbol(fake: FakeYahoo, source: Yahoo, symbol: str, interval: Interval) -> None:
@@ -898,40 +883,6 @@ async def test_another_granularity_than_was_asked_for_is_a_bad_answer(fake: Fake
 # Failures
 
 
-@pytest.mark.parametrize(
-    ("failure", "error"),
-    [
-        (Failure.RESET, SourceUnreachable),
-        (Failure.SILENCE, SourceTimeout),
-        (Failure.STATUS_500, SourceFault),
-        (Failure.STATUS_503_HTML, SourceFault),
-        (Failure.LIMITED, SourceLimited),
-        (Failure.LIMITED_RETRY_AFTER, SourceLimited),
-        (Failure.REFUSED, SourceRefused),
-        (Failure.HTML, SourceBadAnswer),
-        (Failure.EMPTY, SourceBadAnswer),
-        (Failure.TRUNCATED, SourceBadAnswer),
-        (Failure.WRONG_SHAPE, SourceBadAnswer),
-    ],
-)
-async def test_a_failure_is_the_error_that_it_means(
-    fake: FakeYahoo, failure: Failure, error: type[SourceError]
-) -> None:
-    fake.failure = failure
-    if failure is Failure.SILENCE:
-        fake.timeout_s = 0.2
-    source = fake.source()
-    with pytest.raises(error):
-        await source.history("AAPL", Interval.D1, WINDOWS[Interval.D1])
-    with pytest.raises(error):
-        await source.search("apple", 5)
-    with pytest.raises(error) as raised:
-        await source.quotes(["AAPL"])
-    if isinstance(raised.value, SourceLimited):
-        assert raised.value.retry_after_s == (7.0 if failure is Failure.LIMITED_RETRY_AFTER else None)
-    await source.aclose()
-
-
 def said(status: int, code: str, description: str, root: str = "chart") -> Callable[[], web.Response]:
     body = {root: {"result": None, "error": {"code": code, "description": description}}}
     return lambda: web.json_response(body, status=status)
@@ -966,18 +917,6 @@ async def test_what_a_chart_answers_is_the_error_that_it_means(
     fake.chart_answer = answer
     with pytest.raises(error, match=message):
         await source.history("AAPL", Interval.D1, WINDOWS[Interval.D1])
-
-
-async def test_a_budget_that_is_spent_is_told_and_nothing_asked(fake: FakeYahoo) -> None:
-    class Spent:
-        async def take(self, cost: int = 1) -> None:
-            raise SourceLimited("the quota is spent", retry_after_s=3)
-
-    source = Yahoo(fake.url, fake.url, fake.ws_url, Spent(), clock=lambda: NOW)
-    with pytest.raises(SourceLimited, match="quota is spent"):
-        await source.quotes(["AAPL"])
-    await source.aclose()
-    assert asked(fake) == []
 
 
 async def test_the_crumb_is_told_nobody(fake: FakeYahoo, source: Yahoo, caplog: pytest.LogCaptureFixture) -> None:
@@ -1354,21 +1293,6 @@ async def test_an_unknown_symbol_leaves_the_others(fake: FakeYahoo, source: Yaho
     async with Watch(source, "NOPE", "AAPL") as watch:
         assert (await watch.next()).symbol == "AAPL"
     assert fake.frames == [{"subscribe": ["AAPL", "NOPE"]}]
-
-
-async def test_a_stream_that_is_cut_ends_with_an_error(fake: FakeYahoo, source: Yahoo) -> None:
-    async with Watch(source, "AAPL") as watch:
-        await watch.next()
-        await fake.drop_sockets()
-        with pytest.raises(SourceUnreachable, match="was closed"):
-            await watch.next()
-
-
-async def test_a_stream_that_cannot_be_opened_ends_with_an_error(fake: FakeYahoo, source: Yahoo) -> None:
-    await fake.stop()
-    async with Watch(source, "AAPL") as watch:
-        with pytest.raises(SourceUnreachable, match="cannot be reached"):
-            await watch.next()
 
 
 async def test_the_stream_comes_as_a_browser_from_the_site(fake: FakeYahoo, source: Yahoo) -> None:
