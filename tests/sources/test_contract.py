@@ -269,13 +269,13 @@ async def test_beyond_its_budget_it_asks_nothing(
 # What is impossible
 
 
-def closing(value: Any) -> Callable[[list[BarRow]], list[BarRow]]:
-    """Bars of which the fifth from the newest closes at the value, in the type in which prices are told."""
+def priced(value: Any) -> Callable[[list[BarRow]], list[BarRow]]:
+    """Bars of which the fifth from the newest has only the value as price, in the type in which prices are told."""
 
     def change(rows: list[BarRow]) -> list[BarRow]:
         changed = [list(row) for row in rows]
         bad = sorted(changed)[-5]
-        bad[4] = str(value) if isinstance(bad[4], str) and value is not None else value
+        bad[1:5] = [str(value) if isinstance(bad[4], str) and value is not None else value] * 4
         return changed
 
     return change
@@ -286,7 +286,7 @@ def closing(value: Any) -> Callable[[list[BarRow]], list[BarRow]]:
 async def test_a_bar_without_a_possible_price_is_never_served(fake: Fake, source: Source, value: float | None) -> None:
     router = Router([source], Quality(clock=lambda: NOW))
     good = (await router.history(first(fake), Interval.D1, window(Interval.D1))).frame
-    fake.change_bars = closing(value)
+    fake.change_bars = priced(value)
     try:
         served = (await router.history(first(fake), Interval.D1, window(Interval.D1))).frame
     except SourceUnavailable as error:
