@@ -1,5 +1,8 @@
 """A world of real stores and scripted sources."""
 
+from collections.abc import Sequence
+from typing import cast
+
 from redis.asyncio import Redis
 
 from db.asset_index import AssetIndex
@@ -17,12 +20,14 @@ from live.recorder import Recorder
 from resolvers.searched import Searched
 from resolvers.world import World
 from sources.flight import Flights
-from tests.sources.scripted import Scripted, router
+from sources.router import Router
+from sources.source import Source
+from tests.sources.scripted import Scripted
 
 FRESH_S = 30.0
 
 
-def made_of(database: Database, redis: Redis, keys: Keys, *sources: Scripted) -> World:
+def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scripted) -> World:
     """What a mode answers from, as `app` puts it together; nothing of it runs."""
     partitions = Partitions(database)
     cache = QuoteCache(redis, keys, 3600)
@@ -31,7 +36,7 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Scripted) ->
     return World(
         synthetic=False,
         quote_fresh_s=FRESH_S,
-        router=router(*sources),
+        router=Router(cast(Sequence[Source], sources)),
         flights=Flights(),
         assets=assets,
         asset_index=AssetIndex(assets),

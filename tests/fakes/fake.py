@@ -50,7 +50,8 @@ class Fake:
     `symbols` are the ones of ours that it knows, `unknown` is one that its source covers but it does not know.
     `prices` has the last price of each, which tests may set; history ends in a forming bar whose close it is.
     `push` sends a tick to every stream that has subscribed to the symbol. `secrets` must never be told to anybody.
-    `change_bars`, where it is set, is let loose on the bars of every answer.
+    `change_bars`, where it is set, is let loose on the bars of every answer; none comes before
+    `holds` is set.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,8 @@ class Fake:
         self.prices: dict[str, float] = {}
         self.failure: Failure | None = None
         self.change_bars: ChangeBars | None = None
+        self.holds = asyncio.Event()
+        self.holds.set()
         self.requests: list[web.Request] = []
         self.budget = Unlimited()
         self.timeout_s = 10.0
@@ -142,6 +145,7 @@ class Fake:
             self.requests.append(request)
             if request.headers.get("Upgrade") == "websocket":
                 return await self._streaming(request, handler)
+            await self.holds.wait()
             if self.failure is not None:
                 return await self._failed(request, self.failure)
             answer = await handler(request)
