@@ -74,10 +74,18 @@ class Router:
 
     def __init__(self, sources: Sequence[Source], quality: Quality | None = None) -> None:
         self.quality = quality or Quality()
-        self.sources = tuple(sorted(sources, key=lambda source: -source.priority))
-        self.health = {source.name: Health() for source in self.sources}
+        self.sources: tuple[Source, ...] = ()
+        self.health: dict[str, Health] = {}
+        for source in sources:
+            self._take(source)
         self._flights = Flights()
         self._extra = _MAX_SAVED
+
+    async def put(self, source: Source) -> None:
+        """Ask this source from now on, in the place of the one of its name, which is closed."""
+        replaced = [known for known in self.sources if known.name == source.name]
+        self._take(source)
+        await asyncio.gather(*(known.aclose() for known in replaced))
 
     def route(self, symbol: Symbol, capability: Capability) -> list[RouteStep]:
         """Who would be asked, in order, then who would not, and why."""
@@ -172,6 +180,11 @@ class Router:
         """Close every source."""
         await self._flights.aclose()
         await asyncio.gather(*(source.aclose() for source in self.sources))
+
+    def _take(self, source: Source) -> None:
+        others = (known for known in self.sources if known.name != source.name)
+        self.sources = tuple(sorted((*others, source), key=lambda known: -known.priority))
+        self.health[source.name] = Health()
 
     def _able(self, symbol: str, capability: Capability) -> list[Source]:
         return [source for source in self.sources if _inability(source, symbol, capability) is None]

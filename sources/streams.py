@@ -76,7 +76,7 @@ class Streams:
 
     async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
         """The changes in batches, until it is closed."""
-        lines = [_Line(source) for source in self._router.sources if Capability.STREAM in source.capabilities]
+        lines: list[_Line] = []
         waiting: asyncio.Queue[Sequence[Quote]] = asyncio.Queue(_WAITING)
         keeping = asyncio.create_task(self._keep(lines, demand, waiting))
         newest: dict[str, datetime] = {}
@@ -102,6 +102,7 @@ class Streams:
         try:
             while True:
                 now = time.monotonic()
+                self._line_up(lines)
                 for line in lines:
                     self._look_after(line, now, waiting)
                 self._share_out(lines, demand.symbols, now, waiting)
@@ -117,6 +118,16 @@ class Streams:
             for task in shards:
                 task.cancel()
             await asyncio.gather(*shards, return_exceptions=True)
+
+    def _line_up(self, lines: list[_Line]) -> None:
+        """Have a line for each source that streams now, the best first; those of sources that left end at once."""
+        known = {line.source: line for line in lines}
+        streaming = [source for source in self._router.sources if Capability.STREAM in source.capabilities]
+        for source in known.keys() - set(streaming):
+            for shard in known[source].shards:
+                if shard.task:
+                    shard.task.cancel()
+        lines[:] = [known.get(source) or _Line(source) for source in streaming]
 
     def _look_after(self, line: _Line, now: float, waiting: "asyncio.Queue[Sequence[Quote]]") -> None:
         """Note which streams have ended, end the mute ones, and replace the old ones."""

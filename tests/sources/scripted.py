@@ -65,6 +65,7 @@ class Scripted:
         self.bars: dict[tuple[str, Interval], pl.DataFrame] = {}
         self.streams: list[Opened] = []
         self.opened_streams = 0
+        self.is_closed = False
 
     @classmethod
     def opened(cls, settings: Settings, budget: Budget) -> Self:
@@ -131,7 +132,7 @@ class Scripted:
         return []
 
     async def aclose(self) -> None:
-        pass
+        self.is_closed = True
 
 
 def router(*sources: Scripted) -> Router:

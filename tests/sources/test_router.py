@@ -1,6 +1,7 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -21,7 +22,7 @@ from market import Interval, Quote, Symbol, Window
 from sources import router as routing
 from sources.health import OPENS_AFTER
 from sources.router import Router
-from sources.source import DAY_S, Capability, Quota
+from sources.source import DAY_S, Capability, Quota, Source
 from tests.sources.scripted import NOW, Scripted, router
 
 WINDOW = Window(NOW - timedelta(days=1), NOW)
@@ -233,3 +234,14 @@ async def test_a_search_gathers_from_all_and_outlives_a_failure() -> None:
     found = await router(first, second, third).search("apple", 5)
     assert [(asset.symbol, asset.name) for asset in found] == [("apple", "first")]
     assert third.asked == ["apple"]
+
+
+async def test_a_source_that_is_put_in_is_asked_in_the_place_of_the_one_of_its_name() -> None:
+    low, old, new = Scripted("low", 1), Scripted("keyed", 9), Scripted("keyed", 9)
+    old.error = SourceRefused("wrong key")
+    asking = router(low, old)
+    assert (await one(asking)).provenance.source == "low"
+    await asking.put(cast(Source, new))
+    assert (await one(asking)).provenance.source == "keyed"
+    assert [source.name for source in asking.sources] == ["keyed", "low"]
+    assert (old.is_closed, new.is_closed) == (True, False)

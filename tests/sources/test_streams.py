@@ -3,13 +3,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from errors import SourceRefused, SourceUnreachable
 from market import Quote
 from sources import streams
-from sources.source import Demand
+from sources.source import Demand, Source
 from sources.streams import Streams
 from tests.sources.scripted import NOW, Scripted, router
 
@@ -173,3 +174,16 @@ async def test_each_failure_waits_longer_and_a_refusal_very_long() -> None:
     async with watching(names("A"), refusing):
         await asyncio.sleep(0.5)
     assert refusing.opened_streams == 1
+
+
+async def test_a_source_that_is_put_in_takes_over_from_the_one_of_its_name() -> None:
+    old, new = Scripted("s", 1), Scripted("s", 1)
+    routing = router(old)
+    watch = Watching()
+    async with aclosing(Streams(routing).stream(Demand(["A"]))) as batches:
+        taking = asyncio.create_task(watch.take(batches))
+        await watch.until(lambda: carried(old) == [["A"]])
+        await routing.put(cast(Source, new))
+        await watch.until(lambda: carried(new) == [["A"]] and old.streams == [])
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
