@@ -23,6 +23,7 @@ from db.migrate import migrate
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
+from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
 from errors import StoreUnavailable
 from gateway.assets import GRAPHIQL, BuiltFiles
@@ -148,8 +149,10 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     )
     prepared = asyncio.Event()
 
+    source_keys = SourceKeys(database, settings)
+
     async def prepare() -> None:
-        await _prepare(database, world)
+        await _prepare(settings, database, source_keys, world)
         prepared.set()
         await asyncio.Event().wait()
 
@@ -166,15 +169,25 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     return State(world=world, documents=documents, database=database, redis=redis, prepared=prepared)
 
 
-async def _prepare(database: Database, world: World) -> None:
-    """Bring the tables up to date and list the assets, as soon as PostgreSQL lets it."""
+async def _prepare(settings: Settings, database: Database, source_keys: SourceKeys, world: World) -> None:
+    """Bring the tables up to date, use the keys that are kept, and list the assets, once PostgreSQL lets it."""
     while True:
         try:
             await migrate(database)
             await world.source_stats.enter(world.router.sources)
+            await source_keys.save(settings.api_keys)
+            await _use_kept_keys(settings.with_api_keys(await source_keys.get()), world)
             await world.assets.save(await world.router.assets())
         except StoreUnavailable as error:
             logger.warning("waiting for PostgreSQL: %s", error)
             await asyncio.sleep(RETRY_S)
         else:
             return
+
+
+async def _use_kept_keys(settings: Settings, world: World) -> None:
+    for source in open_sources(settings, world.budgets):
+        if source.name in world.router.health:
+            await source.aclose()
+        else:
+            await world.router.put(source)

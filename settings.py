@@ -1,11 +1,15 @@
 """Every setting: its variable, its unit, its default and one line of help. Read once, at start."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRET_FILE = "secret.key"  # noqa: S105 - a file's name
+"""What the data folder keeps where SMARTFIN_SECRET_KEY is unset."""
 
 
 class Mode(StrEnum):
@@ -199,6 +203,12 @@ class Settings(BaseSettings):
         le=1_073_741_824,
         description="Answers of so many bytes are compressed (gzip) for clients that take it.",
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        alias="SMARTFIN_SECRET_KEY",
+        min_length=16,
+        description="Seals sources' keys in PostgreSQL, alike for all processes; unset: made once in the data folder.",
+    )
     database_pool_size: int = Field(
         10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."
     )
@@ -265,6 +275,17 @@ class Settings(BaseSettings):
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
     )
 
+    @property
+    def api_keys(self) -> dict[str, str]:
+        """The keys of sources that are set, in the clear, by the source's name."""
+        fields = {"alphavantage": self.alphavantage_api_key, "polygon": self.polygon_api_key}
+        return {source: key.get_secret_value() for source, key in fields.items() if key is not None}
+
+    def with_api_keys(self, keys: Mapping[str, str]) -> "Settings":
+        """The same, with keys of sources where they are unset here."""
+        update = {f"{source}_api_key": SecretStr(key) for source, key in keys.items() if source not in self.api_keys}
+        return self.model_copy(update=update)
+
     def allows(self, source: str) -> bool:
         """Whether SMARTFIN_SOURCES leaves the source in."""
         return self.sources is None or source in self.sources.replace(" ", "").split(",")
@@ -292,6 +313,6 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for fault in error.errors(include_url=False, include_context=False):
             variable = names.get(str(fault["loc"][0]), str(fault["loc"][0]))
-            shown = "" if variable.endswith("_URL") else f" (got {fault['input']!r})"
+            shown = "" if variable.endswith(("_URL", "_KEY")) else f" (got {fault['input']!r})"
             lines.append(f"{variable}: {fault['msg'].removeprefix('Value error, ')}{shown}")
         raise ValueError("\n".join(lines)) from None

@@ -20,7 +20,7 @@ from typing import Final
 
 from db import keeper
 from errors import StartError
-from settings import Settings
+from settings import SECRET_FILE, Settings
 
 _MARKER: Final = "smartfin.json"
 """The file that makes a folder ours; the keeper holds its lock."""
@@ -86,7 +86,7 @@ def _claim(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StartError(f"{folder} belongs to another account; run SmartFin as that account, or {_ANOTHER}")
-    names = os.listdir(folder)
+    names = set(os.listdir(folder)) - {SECRET_FILE}
     if names and _MARKER not in names:
         raise StartError(f"{folder} is not empty and was not made by SmartFin; {_ANOTHER}")
     marker = folder / _MARKER

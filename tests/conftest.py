@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -113,3 +114,20 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 def keys() -> Keys:
     """Names that no other test uses."""
     return Keys(f"t_{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+async def stores(redis_url: str, database_url: str) -> AsyncIterator[dict[str, str]]:
+    """A database of PostgreSQL and one of Redis that no other test uses: nothing is known yet."""
+    name = f"t_{secrets.token_hex(6)}"
+    number = 9
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(f"CREATE DATABASE {name}")
+    async with Redis.from_url(redis_url, db=number) as redis:
+        await redis.flushdb()
+    yield {
+        "DATABASE_URL": database_url.replace("/smartfin?", f"/{name}?"),
+        "REDIS_URL": f"{redis_url}?db={number}",
+    }
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()

@@ -31,6 +31,7 @@ def test_defaults_need_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("SMARTFIN_LOG_LEVEL", "LOUD"),
         ("DATABASE_URL", "mysql://user:geheim@host/db"),
         ("REDIS_URL", "http://user:geheim@host"),
+        ("SMARTFIN_SECRET_KEY", "geheim"),
     ],
 )
 def test_a_bad_value_ends_the_start_at_once_with_the_name_of_its_variable(name: str, value: str) -> None:

@@ -1,7 +1,6 @@
 """The faults of upstreams, against the whole pull path: the real sources, and faithful fakes that fail."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -212,23 +210,6 @@ async def test_identical_cold_questions_for_bars_are_one_call_and_who_leaves_har
     assert sum(isinstance(answer, asyncio.CancelledError) for answer in told) == sum(left) == 4
     assert sum(isinstance(answer, History) and answer.frame.height == 30 for answer in told) == 36
     assert [request.path for request in kraken.requests] == ["/0/public/OHLC"]
-
-
-@pytest.fixture
-async def stores(redis_url: str, database_url: str) -> AsyncIterator[dict[str, str]]:
-    """A database of PostgreSQL and one of Redis that no other test uses: nothing is known yet."""
-    name = f"t_{secrets.token_hex(6)}"
-    number = 9
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    async with Redis.from_url(redis_url, db=number) as redis:
-        await redis.flushdb()
-    yield {
-        "DATABASE_URL": database_url.replace("/smartfin?", f"/{name}?"),
-        "REDIS_URL": f"{redis_url}?db={number}",
-    }
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @contextmanager
