@@ -32,6 +32,7 @@ from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
 from gateway.masking import Mask
 from gateway.websocket import GraphQLSockets
+from jobs.checkup import Checkup
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
@@ -157,6 +158,8 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         await asyncio.Event().wait()
 
     runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
+    if settings.mode is Mode.LIVE:
+        runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
         runs.append(Collector(redis, keys, cache, world.recorder, Streams(router, hours.is_open)).run)
     await stack.enter_async_context(tended(*runs))

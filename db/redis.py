@@ -43,6 +43,10 @@ class Keys:
         """What a source was asked in one window of one of its quotas."""
         return f"{self.prefix}rate_limit:source:{source}:{seconds}:{window}"
 
+    def source_check(self, source: str) -> str:
+        """Set while the health of an idle source was looked at lately."""
+        return f"{self.prefix}source:checked:{source}"
+
     def market(self, code: str) -> str:
         """State of a market."""
         return f"{self.prefix}market:status:{code}"

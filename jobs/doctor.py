@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -12,10 +11,7 @@ from sqlalchemy import text
 from db.budgets import RedisBudget
 from db.database import Database
 from errors import SmartFinError, StoreUnavailable
-from sources.source import Source
-
-SAMPLES: Final = ("AAPL", "BTC-USD", "BTC-USDT", "EURUSD=X")
-"""What a source is asked for: the first that it covers."""
+from sources.source import Source, sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +54,19 @@ async def _redis(redis: Redis) -> Finding:
 
 
 async def _source(source: Source, budget: RedisBudget) -> Finding:
-    sample = next((symbol for symbol in SAMPLES if source.covers(symbol)), None)
+    symbol = sample(source)
     start = time.monotonic()
     try:
-        quotes = await source.quotes([sample]) if sample else {}
+        quotes = await source.quotes([symbol]) if symbol else {}
     except SmartFinError as error:
         return Finding(source.name, is_well=False, details=f"{error} ({error.code}){await _left(budget)}")
     took_ms = (time.monotonic() - start) * 1000
-    if sample is None or sample not in quotes:
+    if symbol is None or symbol not in quotes:
         return Finding(
-            source.name, is_well=False, details=f"answers, but has no quote of {sample}{await _left(budget)}"
+            source.name, is_well=False, details=f"answers, but has no quote of {symbol}{await _left(budget)}"
         )
-    quote = quotes[sample]
-    price = f"{sample} {quote.price} {quote.currency or ''}".strip()
+    quote = quotes[symbol]
+    price = f"{symbol} {quote.price} {quote.currency or ''}".strip()
     return Finding(source.name, is_well=True, details=f"{price}, {took_ms:.0f} ms{await _left(budget)}")
 
 

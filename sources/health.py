@@ -68,6 +68,7 @@ class Health:
         self._refused_until: defaultdict[Capability, float] = defaultdict(float)
         self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
         self._tally = _NOTHING
+        self._asked_at = clock()
         self.last_error: str | None = None
 
     @property
@@ -76,6 +77,11 @@ class Health:
         if not self._openings or self._failures < OPENS_AFTER:
             return BreakerState.CLOSED
         return BreakerState.OPEN if self._clock() < self._opens_until else BreakerState.HALF_OPEN
+
+    @property
+    def idle_s(self) -> float:
+        """How long nobody has asked it."""
+        return self._clock() - self._asked_at
 
     def obstacle(self, capability: Capability) -> str | None:
         """Why it should not be asked now; None if nothing speaks against it."""
@@ -93,6 +99,7 @@ class Health:
 
     def asking(self) -> None:
         """A question is about to be asked."""
+        self._asked_at = self._clock()
         if self.breaker is BreakerState.HALF_OPEN:
             self._probing = True
 

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +27,7 @@ from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource
 from sources.flight import Flights
 from sources.health import Health
 from sources.quality import Quality
-from sources.source import DAY_S, Capability, Source
+from sources.source import Capability, Source, is_scarce, sample
 
 logger = logging.getLogger(__name__)
 
@@ -167,14 +168,32 @@ class Router:
                 return ()
 
         searching = [source for source in self.sources if self._obstacle(source, Capability.SEARCH) is None]
-        found = await asyncio.gather(*(ask(source) for source in searching if not _is_scarce(source)))
+        found = await asyncio.gather(*(ask(source) for source in searching if not is_scarce(source)))
         if not any(found):
-            found = await asyncio.gather(*(ask(source) for source in searching if _is_scarce(source)))
+            found = await asyncio.gather(*(ask(source) for source in searching if is_scarce(source)))
         return list({asset.symbol: asset for assets in reversed(found) for asset in assets}.values())[:limit]
 
     async def assets(self) -> Sequence[Asset]:
         """Every asset that some source lists."""
         return [asset for source in self.sources for asset in await source.assets()]
+
+    def idle(self, for_s: float) -> list[Source]:
+        """The sources that nobody has asked for so long, and that may be: a quota of the day is not spent on this."""
+        return [
+            source
+            for source in self.sources
+            if self.health[source.name].idle_s >= for_s
+            and not is_scarce(source)
+            and not source.synthetic
+            and self._obstacle(source, Capability.QUOTES) is None
+        ]
+
+    async def check(self, source: Source) -> None:
+        """Ask the source one cheap question; how it went is noted in its health, and served to nobody."""
+        symbol = sample(source)
+        if symbol is not None:
+            with suppress(SmartFinError):
+                await self._attempt(source, Capability.QUOTES, lambda: source.quotes([symbol]))
 
     async def aclose(self) -> None:
         """Close every source."""
@@ -278,7 +297,7 @@ class Router:
         try:
             if slow_s is not None and others:
                 await asyncio.wait([asking], timeout=max(slow_s, _LEAST_HEDGE_S))
-                other = next((other for other in others if not _is_scarce(other)), None)
+                other = next((other for other in others if not is_scarce(other)), None)
                 if not asking.done() and other is not None and self._spend_extra():
                     others.remove(other)
                     hedge = asyncio.ensure_future(self._retried(other, capability, ask, is_last=False))
@@ -362,11 +381,6 @@ class Router:
 
 async def _asked(symbols: Sequence[str], source: Source) -> tuple[Source, dict[str, Quote]]:
     return source, await source.quotes(symbols)
-
-
-def _is_scarce(source: Source) -> bool:
-    """Whether it has a quota of the day, which is not spent while another source can answer."""
-    return any(quota.seconds == DAY_S for quota in source.quotas)
 
 
 def _inability(source: Source, symbol: str, capability: Capability) -> str | None:

@@ -15,6 +15,9 @@ from settings import Settings
 
 DAY_S: Final = 86_400
 
+SAMPLES: Final = ("AAPL", "BTC-USD", "BTC-USDT", "EURUSD=X")
+"""What a source is asked for to see whether it is well: the first that it covers."""
+
 
 class Capability(StrEnum):
     """A question that a source can answer."""
@@ -156,3 +159,13 @@ class Source(Protocol):
     async def aclose(self) -> None:
         """Give back connections and tasks."""
         ...
+
+
+def sample(source: Source) -> str | None:
+    """A symbol that the source knows if it knows any."""
+    return next((symbol for symbol in SAMPLES if source.covers(symbol)), None)
+
+
+def is_scarce(source: Source) -> bool:
+    """Whether it has a quota of the day, which is not spent while another source can answer."""
+    return any(quota.seconds == DAY_S for quota in source.quotas)
