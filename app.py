@@ -122,7 +122,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     keys = Keys(settings.mode)
     budgets = _budgets(settings, redis)
     hours = Hours(always_open=settings.mode is Mode.SANDBOX)
-    router = Router(open_sources(settings, budgets), Quality(hours.is_open))
+    router = Router(open_sources(settings, budgets), Quality(hours.is_open), settings.cross_check_share)
     stack.push_async_callback(router.aclose)
     flights = Flights()
     stack.push_async_callback(flights.aclose)

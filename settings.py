@@ -236,6 +236,13 @@ class Settings(BaseSettings):
         le=1000,
         description="Ticks per second of each sandbox symbol that somebody watches.",
     )
+    cross_check_share: float = Field(
+        0.01,
+        alias="SMARTFIN_CROSS_CHECK_SHARE",
+        ge=0,
+        le=1,
+        description="Share of the quotes from sources that a second source is asked for too, to compare them.",
+    )
     sources: str | None = Field(
         None,
         alias="SMARTFIN_SOURCES",

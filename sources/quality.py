@@ -17,11 +17,17 @@ LATE: Final = timedelta(minutes=30)
 """How old a price may be, beside the known delay, while its market is open."""
 CONFIRMED: Final = 0.05
 """A jump is confirmed by a next price that is no further from it than this."""
+TOGETHER: Final = timedelta(minutes=2)
+"""Prices of two sources are compared if they were printed no further apart than this."""
+DISPUTED_FOR: Final = timedelta(minutes=15)
 REMEMBERED_SYMBOLS: Final = 10_000
 KEPT_FOR_STORING: Final = 1_000
 
 JUMPS: Final = {AssetType.FOREX: 0.1, AssetType.INDEX: 0.15, AssetType.CRYPTO: 0.5}
 _JUMP: Final = 0.25
+APART: Final = {AssetType.FOREX: 0.005, AssetType.INDEX: 0.005, AssetType.CRYPTO: 0.02}
+"""How far apart, as a share of the price, two sources may be that tell the same."""
+_APART: Final = 0.01
 
 POINTS: Final = {
     "CROSSED": 20,
@@ -31,12 +37,14 @@ POINTS: Final = {
     "OLD": 30,
     "EARLIER_THAN_BEFORE": 20,
     "QUARANTINED": 10,
+    "DISPUTED": 40,
 }
 """What each flag takes from the 100 points.
 
 CROSSED: bid above ask. OUT_OF_RANGE: price outside the session's high and low. JUMP: further from the last price
 than is believable, and not confirmed. CURRENCY: not the one of the venue. OLD: older than an open market allows.
 EARLIER_THAN_BEFORE: earlier than a price that was known already. QUARANTINED: other bars of the answer were set aside.
+DISPUTED: another source told another price of the symbol, within DISPUTED_FOR.
 """
 
 _PRICES: Final = ("price", "open", "high", "low", "previous_close", "bid", "ask")
@@ -66,6 +74,9 @@ class Quality:
         self._clock = clock or (lambda: datetime.now(UTC))
         self._last: OrderedDict[str, Quote] = OrderedDict()
         self._jumped: dict[str, float] = {}
+        self._disputed_until: dict[str, datetime] = {}
+        self.disagreements = 0
+        """How many comparisons of two sources have failed."""
         self._quarantined: deque[Quarantined] = deque(maxlen=KEPT_FOR_STORING)
 
     def quotes(self, source: str, quotes: Sequence[Quote]) -> list[Quote]:
@@ -92,6 +103,23 @@ class Quality:
         if good.height == frame.height:
             return good, 100, ()
         return good, 100 - POINTS["QUARANTINED"], ("QUARANTINED",)
+
+    def compare(self, one: Quote, other: Quote) -> bool | None:
+        """Whether two sources agree on the price of a symbol; None where the prices are not of the same time.
+
+        Where they do not, the quotes of the symbol are DISPUTED from now on, until two sources agree or for a while.
+        """
+        if abs(one.time - other.time) > TOGETHER:
+            return None
+        allowed = APART.get(venue(one.symbol).asset_type, _APART)
+        if abs(one.price - other.price) <= allowed * abs(one.price):
+            self._disputed_until.pop(one.symbol, None)
+            return True
+        self.disagreements += 1
+        now = self._clock()
+        disputed = {symbol: until for symbol, until in self._disputed_until.items() if until > now}
+        self._disputed_until = disputed | {one.symbol: now + DISPUTED_FOR}
+        return False
 
     def drain(self) -> list[Quarantined]:
         """What was set aside since the last call; the oldest are lost where it is very much."""
@@ -137,6 +165,8 @@ class Quality:
             flags.append("OUT_OF_RANGE")
         if last is not None and self._is_jump(quote, last):
             flags.append("JUMP")
+        if (until := self._disputed_until.get(quote.symbol)) is not None and self._clock() < until:
+            flags.append("DISPUTED")
         expected = venue(quote.symbol)
         if quote.currency is not None and quote.currency != expected.currency and expected.market_code is not None:
             flags.append("CURRENCY")

@@ -43,6 +43,7 @@ EXTRA_SHARE: Final = 0.1
 """Retries and hedges may add so much to the questions that are asked anyway."""
 _MAX_SAVED: Final = 10.0
 _LEAST_HEDGE_S: Final = 0.05
+_MAX_CHECKS: Final = 4
 
 Answer = TypeVar("Answer")
 
@@ -73,8 +74,12 @@ class Router:
     all questions.
     """
 
-    def __init__(self, sources: Sequence[Source], quality: Quality | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Source], quality: Quality | None = None, cross_check_share: float = 0.0
+    ) -> None:
         self.quality = quality or Quality()
+        self._cross_check_share = cross_check_share
+        self._checks: set[asyncio.Task[None]] = set()
         self.sources: tuple[Source, ...] = ()
         self.health: dict[str, Health] = {}
         for source in sources:
@@ -198,6 +203,9 @@ class Router:
     async def aclose(self) -> None:
         """Close every source."""
         await self._flights.aclose()
+        for checking in self._checks:
+            checking.cancel()
+        await asyncio.gather(*self._checks, return_exceptions=True)
         await asyncio.gather(*(source.aclose() for source in self.sources))
 
     def _take(self, source: Source) -> None:
@@ -238,6 +246,7 @@ class Router:
                 break
             unknown = True
             quotes = {quote.symbol: quote for quote in self.quality.quotes(source.name, list(given.values()))}
+            self._sample(list(quotes.values()))
             for symbol in wanted:
                 if symbol in quotes:
                     passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
@@ -250,6 +259,41 @@ class Router:
             passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
             found[symbol] = not_found(symbol) if unknown and not passed else _unavailable(symbol, passed)
         return found
+
+    def _sample(self, quotes: Sequence[Quote]) -> None:
+        """Have a share of the quotes compared with another source, beside what goes on."""
+        sampled = [quote for quote in quotes if random.random() < self._cross_check_share]  # noqa: S311 - a sample
+        if sampled and len(self._checks) < _MAX_CHECKS:
+            checking = asyncio.create_task(self._cross_check(sampled))
+            self._checks.add(checking)
+            checking.add_done_callback(self._checked)
+
+    async def _cross_check(self, quotes: Sequence[Quote]) -> None:
+        for quote in quotes:
+            other = next(
+                (source for source in self._able(quote.symbol, Capability.QUOTES) if self._may_check(source, quote)),
+                None,
+            )
+            if other is None:
+                continue
+            try:
+                given = await self._attempt(other, Capability.QUOTES, partial(other.quotes, [quote.symbol]))
+            except SmartFinError as error:
+                logger.info("%s was not compared: %s", quote.symbol, error)
+                continue
+            for second in self.quality.quotes(other.name, list(given.values())):
+                if self.quality.compare(quote, second) is False:
+                    first, told = quote.provenance.source, second.price
+                    logger.warning("%s: %s says %s, %s says %s", quote.symbol, first, quote.price, other.name, told)
+
+    def _may_check(self, source: Source, quote: Quote) -> bool:
+        is_other = source.name != quote.provenance.source
+        return is_other and not is_scarce(source) and self._obstacle(source, Capability.QUOTES) is None
+
+    def _checked(self, task: asyncio.Task[None]) -> None:
+        self._checks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("comparing two sources failed in an unexpected way", exc_info=error)
 
     async def _first(
         self,

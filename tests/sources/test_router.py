@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -18,12 +19,13 @@ from errors import (
     SymbolNotFound,
     UnsupportedInterval,
 )
-from market import Interval, Quote, Symbol, Window
+from market import Interval, Provenance, Quote, ServedFrom, Symbol, Window
 from sources import router as routing
 from sources.health import OPENS_AFTER
 from sources.router import Router
 from sources.source import DAY_S, Capability, Quota, Source
 from tests.sources.scripted import NOW, Scripted, router
+from tests.waiting import until
 
 WINDOW = Window(NOW - timedelta(days=1), NOW)
 
@@ -245,3 +247,56 @@ async def test_a_source_that_is_put_in_is_asked_in_the_place_of_the_one_of_its_n
     assert (await one(asking)).provenance.source == "keyed"
     assert [source.name for source in asking.sources] == ["keyed", "low"]
     assert (old.is_closed, new.is_closed) == (True, False)
+
+
+def comparing(*sources: Scripted, share: float = 1.0) -> Router:
+    return Router(cast(Sequence[Source], sources), cross_check_share=share)
+
+
+async def test_sources_that_disagree_lower_the_quality_until_they_agree_and_delay_nobody() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    first.price, second.price = 100.0, 101.1
+    second.takes_s = 0.5
+    asking = comparing(first, second)
+    start = time.monotonic()
+    assert (await one(asking)).provenance.flags == ()
+    assert time.monotonic() - start < 0.4
+    await until(lambda: asking.quality.disagreements == 1)
+    second.takes_s, second.price = 0.0, 100.9
+    disputed = (await one(asking)).provenance
+    assert (disputed.source, disputed.flags, disputed.quality) == ("first", ("DISPUTED",), 60)
+    await until(lambda: len(second.asked) == 2 and not asking._checks)
+    assert (await one(asking)).provenance.flags == ()
+    assert asking.quality.disagreements == 1
+    await asking.aclose()
+
+
+async def test_prices_of_other_times_are_not_compared() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    provenance = Provenance(source="second", served_from=ServedFrom.LIVE, received_at=NOW)
+    late = NOW - timedelta(minutes=3)
+    second.quoted["AAPL"] = Quote(symbol="AAPL", price=5.0, time=late, provenance=provenance)
+    asking = comparing(first, second)
+    await one(asking)
+    await until(lambda: second.asked and not asking._checks)
+    assert asking.quality.disagreements == 0
+
+
+@pytest.mark.parametrize(
+    ("quotas", "share", "error"),
+    [([Quota(25, DAY_S)], 1.0, None), ([], 0.0, None), ([], 1.0, SourceRefused("no plan"))],
+    ids=["scarce", "not sampled", "resting"],
+)
+async def test_who_may_not_be_asked_is_not_compared_with(
+    quotas: Sequence[Quota], share: float, error: Exception | None
+) -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1, quotas=quotas)
+    second.error = error
+    asking = comparing(first, second, share=share)
+    if error is not None:
+        await asking.check(cast(Source, second))
+    asked = list(second.asked)
+    for number in range(20):
+        await one(asking, f"S{number}")
+    await until(lambda: not asking._checks)
+    assert second.asked == asked
