@@ -33,6 +33,7 @@ from gateway.http import GraphQLEndpoint
 from gateway.masking import Mask
 from gateway.websocket import GraphQLSockets
 from jobs.checkup import Checkup
+from jobs.refill import Refill
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
@@ -161,7 +162,9 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
-        runs.append(Collector(redis, keys, cache, world.recorder, Streams(router, hours.is_open)).run)
+        refill = Refill(router, world.bars)
+        streams = Streams(router, hours.is_open, refill.missed)
+        runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams).run]
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):

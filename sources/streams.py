@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from errors import SmartFinError, SourceFault, SourceLimited, SourceRefused, SourceTimeout
-from market import Quote
+from market import Quote, Window
 from sources.router import Router
 from sources.source import Capability, Demand, Source
 
@@ -67,18 +67,26 @@ class Streams:
 
     Where a source dies, is mute while a market is open, or takes too long, the next one streams its symbols; the
     better one is tried again, with full jitter, and takes them back once it brings ticks. A tick that is older than
-    the last one of its symbol is dropped, so a change of source never turns time back.
+    the last one of its symbol is dropped, so a change of source never turns time back. Where a symbol went without a
+    stream, `missed` is told from which tick to which, as soon as ticks come again.
     """
 
-    def __init__(self, router: Router, is_open: Callable[[str], bool] = lambda _symbol: True) -> None:
+    def __init__(
+        self,
+        router: Router,
+        is_open: Callable[[str], bool] = lambda _symbol: True,
+        missed: Callable[[str, Window], None] = lambda _symbol, _window: None,
+    ) -> None:
         self._router = router
         self._is_open = is_open
+        self._missed = missed
 
     async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
         """The changes in batches, until it is closed."""
         lines: list[_Line] = []
         waiting: asyncio.Queue[Sequence[Quote]] = asyncio.Queue(_WAITING)
-        keeping = asyncio.create_task(self._keep(lines, demand, waiting))
+        cut: set[str] = set()
+        keeping = asyncio.create_task(self._keep(lines, demand, waiting, cut))
         newest: dict[str, datetime] = {}
         try:
             while True:
@@ -90,21 +98,37 @@ class Streams:
                 if keeping.done():
                     keeping.result()
                     return
-                given = _newer(getting.result(), newest)
+                told = getting.result()
+                self._tell_missed(told, newest, cut)
+                given = _newer(told, newest)
                 if batch := self._router.quality.quotes(given[0].provenance.source, given) if given else ():
                     yield batch
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
 
-    async def _keep(self, lines: list[_Line], demand: Demand, waiting: "asyncio.Queue[Sequence[Quote]]") -> None:
-        """Have every symbol streamed, look after the streams, and close them at the end."""
+    def _tell_missed(self, told: Sequence[Quote], newest: dict[str, datetime], cut: set[str]) -> None:
+        for quote in told:
+            before = newest.get(quote.symbol)
+            if quote.symbol in cut and before is not None and quote.time > before:
+                cut.discard(quote.symbol)
+                self._missed(quote.symbol, Window(before, quote.time))
+
+    async def _keep(
+        self, lines: list[_Line], demand: Demand, waiting: "asyncio.Queue[Sequence[Quote]]", cut: set[str]
+    ) -> None:
+        """Have every symbol streamed, look after the streams, and close them at the end.
+
+        Whatever goes without a stream that has brought ticks is added to `cut`.
+        """
         try:
             while True:
                 now = time.monotonic()
                 self._line_up(lines)
                 for line in lines:
-                    self._look_after(line, now, waiting)
+                    ended = self._look_after(line, now, waiting)
+                    cut |= {symbol for symbol in ended if not any(other.brings(symbol) for other in lines)}
+                cut &= demand.symbols
                 self._share_out(lines, demand.symbols, now, waiting)
                 seen = demand.symbols
                 changing = asyncio.ensure_future(demand.changed(seen))
@@ -129,14 +153,20 @@ class Streams:
                     shard.task.cancel()
         lines[:] = [known.get(source) or _Line(source) for source in streaming]
 
-    def _look_after(self, line: _Line, now: float, waiting: "asyncio.Queue[Sequence[Quote]]") -> None:
-        """Note which streams have ended, end the mute ones, and replace the old ones."""
+    def _look_after(self, line: _Line, now: float, waiting: "asyncio.Queue[Sequence[Quote]]") -> set[str]:
+        """Note which streams have ended, end the mute ones, and replace the old ones.
+
+        Returns the symbols of the streams that have ended before their time.
+        """
         source = line.source
+        cut: set[str] = set()
         for shard in list(line.shards):
             assert shard.task is not None
             if shard.task.done():
                 line.shards.remove(shard)
                 if not shard.is_leaving:
+                    if shard.is_heard:
+                        cut |= shard.demand.symbols
                     self._failed(line, shard, shard.task, now)
             elif now - shard.heard_at > source.silence_s and any(map(self._is_open, shard.demand.symbols)):
                 logger.warning("the stream of %s has been mute for %.0f s", source.name, now - shard.heard_at)
@@ -146,6 +176,7 @@ class Streams:
                 line.shards.append(self._open(line, shard.demand, waiting))
             elif shard.is_leaving and now - shard.opened_at > (source.stream_life_s or 0) + GRACE_S:
                 shard.task.cancel()
+        return cut
 
     def _failed(self, line: _Line, shard: _Shard, task: "asyncio.Task[None]", now: float) -> None:
         error = SourceTimeout("mute") if task.cancelled() else task.exception()

@@ -8,11 +8,13 @@ from typing import cast
 import pytest
 
 from errors import SourceRefused, SourceUnreachable
-from market import Quote
+from market import Quote, Window
 from sources import streams
 from sources.source import Demand, Source
 from sources.streams import Streams
 from tests.sources.scripted import NOW, Scripted, router
+
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +189,43 @@ async def test_a_source_that_is_put_in_takes_over_from_the_one_of_its_name() -> 
         await watch.until(lambda: carried(new) == [["A"]] and old.streams == [])
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
+
+
+async def test_what_a_cut_stream_missed_is_told_once_ticks_come_again() -> None:
+    source, missed = Scripted("s", 1), []
+    watch, stream = Watching(), Streams(router(source), missed=lambda symbol, window: missed.append((symbol, window)))
+    async with aclosing(stream.stream(Demand(["A", "B"]))) as batches:
+        taking = asyncio.create_task(watch.take(batches))
+        await watch.until(lambda: carried(source) == [["A", "B"]])
+        source.tick("A", at=NOW)
+        source.tick("A", at=NOW + MINUTE)
+        await watch.until(lambda: len(watch.quotes) == 2)
+        assert missed == []
+        source.streams[0].says.put_nowait(SourceUnreachable("cut"))
+        await watch.until(lambda: source.opened_streams == 2 and source.streams)
+        source.tick("A", at=NOW)  # what was known last, told anew
+        source.tick("B", at=NOW + 4 * MINUTE)  # of which nothing was known
+        source.tick("A", at=NOW + 5 * MINUTE)
+        source.tick("A", at=NOW + 6 * MINUTE)
+        await watch.until(lambda: len(watch.quotes) == 5)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+    assert missed == [("A", Window(NOW + MINUTE, NOW + 5 * MINUTE))]
+
+
+async def test_nothing_is_missed_where_another_source_streams_the_symbol_already() -> None:
+    first, second, missed = Scripted("first", 9), Scripted("second", 1), []
+    watch = Watching()
+    stream = Streams(router(first, second), missed=lambda symbol, window: missed.append((symbol, window)))
+    async with aclosing(stream.stream(Demand(["A"]))) as batches:
+        taking = asyncio.create_task(watch.take(batches))
+        await watch.until(lambda: carried(second) == [["A"]])  # the first has brought nothing for a while
+        second.tick("A", at=NOW)
+        await watch.until(lambda: len(watch.quotes) == 1)
+        first.streams[0].says.put_nowait(SourceUnreachable("cut"))
+        await watch.until(lambda: first.opened_streams == 2)
+        second.tick("A", at=NOW + MINUTE)
+        await watch.until(lambda: len(watch.quotes) == 2)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+    assert missed == []
