@@ -21,7 +21,8 @@ class Hours:
 
     def __init__(self, *, always_open: bool) -> None:
         self._always_open = always_open
-        self._wanted: set[str] = set()
+        # The home market is wanted before anybody asks: sources read it too, and would hold everybody up.
+        self._wanted: set[str] = set() if always_open else {_HOME}
 
     def is_open(self, symbol: str) -> bool:
         """Whether the symbol's market trades in its regular session now."""

@@ -295,6 +295,7 @@ class Polygon:
 
     async def _snapshots(self, cluster: str, symbols: Mapping[str, str]) -> list[Quote]:
         """The quotes of tickers of one cluster, at most 250."""
+        await calendar.load(["XNYS"])  # off the event loop; a quote may be of its last close
         now = self._clock()
         names = ",".join(symbols)
         if cluster == "indices":
