@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from errors import SmartFinError, SourceCannot, SourceLimited, SourceRefused
+from market import AssetType
 from sources.source import Capability
 
 OPENS_AFTER: Final = 5
@@ -22,6 +23,11 @@ REFUSED_S: Final = 900.0
 _SAMPLES: Final = 100
 _ENOUGH_SAMPLES: Final = 20
 _NEWEST_WEIGHT: Final = 0.01
+
+
+Kinds = frozenset[AssetType | None]
+WHATEVER: Final[Kinds] = frozenset({None})
+"""The kinds of a question that is about none: a search."""
 
 
 class BreakerState(StrEnum):
@@ -54,8 +60,8 @@ class Health:
     """What a process has seen of one source.
 
     The breaker opens after OPENS_AFTER failures in a row, for a time that doubles each time up to MAX_COOL_S, with
-    jitter; then one question probes. A limit or a refusal is no failure: the source rests, for the capability that
-    was refused, or wholly for as long as a limit says.
+    jitter; then one question probes. A limit or a refusal is no failure: the source rests, wholly for as long as a
+    limit says, or for the capability and the kinds of asset that were refused.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,7 +71,7 @@ class Health:
         self._opens_until = 0.0
         self._probing = False
         self._rests_until = 0.0
-        self._refused_until: defaultdict[Capability, float] = defaultdict(float)
+        self._refused_until: defaultdict[tuple[Capability, AssetType | None], float] = defaultdict(float)
         self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
         self._tally = _NOTHING
         self._asked_at = clock()
@@ -83,13 +89,16 @@ class Health:
         """How long nobody has asked it."""
         return self._clock() - self._asked_at
 
-    def obstacle(self, capability: Capability) -> str | None:
-        """Why it should not be asked now; None if nothing speaks against it."""
+    def obstacle(self, capability: Capability, kinds: Kinds = WHATEVER) -> str | None:
+        """Why it should not be asked now about these kinds of asset; None if nothing speaks against it."""
         now = self._clock()
         if now < self._rests_until:
             return f"its limit is reached for another {self._rests_until - now:.0f} s"
-        if now < self._refused_until[capability]:
-            return f"it refuses {capability}; asked again in {self._refused_until[capability] - now:.0f} s"
+        refused_until = min(self._refused_until[capability, kind] for kind in kinds)
+        if now < refused_until:
+            what = ", ".join(sorted(kind for kind in kinds if kind))
+            of = f" of {what}" if what else ""
+            return f"it refuses {capability}{of}; asked again in {refused_until - now:.0f} s"
         match self.breaker:
             case BreakerState.OPEN:
                 return f"it has failed {self._failures} times in a row; asked again in {self._opens_until - now:.0f} s"
@@ -121,7 +130,7 @@ class Health:
             response_gain_ms=tally.response_gain_ms * (1 - _NEWEST_WEIGHT) + took_s * 1000 * _NEWEST_WEIGHT,
         )
 
-    def failed(self, capability: Capability, error: Exception, took_s: float) -> None:
+    def failed(self, capability: Capability, error: Exception, took_s: float, kinds: Kinds = WHATEVER) -> None:
         """It has not answered; what follows depends on the error."""
         now = self._clock()
         if isinstance(error, SourceCannot) or (isinstance(error, SmartFinError) and not _is_fault(error)):
@@ -133,7 +142,7 @@ class Health:
             self._rests_until = now + (LIMITED_S if error.retry_after_s is None else error.retry_after_s)
             return
         if isinstance(error, SourceRefused):
-            self._refused_until[capability] = now + REFUSED_S
+            self._refused_until |= {(capability, kind): now + REFUSED_S for kind in kinds}
             return
         self._failures += 1
         self._count(0.0)

@@ -25,7 +25,7 @@ from errors import (
 )
 from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource, Symbol, Window, venue
 from sources.flight import Flights
-from sources.health import Health
+from sources.health import WHATEVER, Health, Kinds
 from sources.quality import Quality
 from sources.source import Capability, Source, is_scarce, sample
 
@@ -46,6 +46,18 @@ _LEAST_HEDGE_S: Final = 0.05
 _MAX_CHECKS: Final = 4
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, whoever is asked."""
+
+    capability: Capability
+    symbols: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> Kinds:
+        return frozenset(venue(symbol).asset_type for symbol in self.symbols) or WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,8 @@ class Router:
         """Who would be asked, in order, then who would not, and why."""
         able, steps = [], []
         for source in self.sources:
-            reason = _inability(source, symbol, capability) or self.health[source.name].obstacle(capability)
+            question = _Question(capability, (symbol,))
+            reason = _inability(source, symbol, capability) or self._obstacle(source, question)
             if reason is None:
                 able.append(RouteStep(source.name, would_ask=True, reason=f"priority {source.priority}"))
             else:
@@ -142,7 +155,7 @@ class Router:
             )
             return FetchedBars(frame, provenance)
 
-        fetched, skipped = await self._first(symbol, Capability.HISTORY, offering, ask)
+        fetched, skipped = await self._first(_Question(Capability.HISTORY, (symbol,)), offering, ask)
         return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
 
     async def asset(self, symbol: str) -> Asset:
@@ -155,7 +168,8 @@ class Router:
             return asset
 
         async def first() -> Asset:
-            return (await self._first(symbol, Capability.SEARCH, self._able(symbol, Capability.SEARCH), ask))[0]
+            question = _Question(Capability.SEARCH, (symbol,))
+            return (await self._first(question, self._able(symbol, Capability.SEARCH), ask))[0]
 
         return await self._flights.join(("asset", symbol), first)
 
@@ -164,15 +178,16 @@ class Router:
 
         A source with a quota of the day is asked only where the others find nothing.
         """
+        question = _Question(Capability.SEARCH)
 
         async def ask(source: Source) -> Sequence[Asset]:
             try:
-                return await self._attempt(source, Capability.SEARCH, lambda: source.search(text, limit))
+                return await self._attempt(source, question, lambda: source.search(text, limit))
             except SmartFinError as error:
                 logger.info("%s did not search: %s", source.name, error)
                 return ()
 
-        searching = [source for source in self.sources if self._obstacle(source, Capability.SEARCH) is None]
+        searching = [source for source in self.sources if self._obstacle(source, question) is None]
         found = await asyncio.gather(*(ask(source) for source in searching if not is_scarce(source)))
         if not any(found):
             found = await asyncio.gather(*(ask(source) for source in searching if is_scarce(source)))
@@ -190,15 +205,15 @@ class Router:
             if self.health[source.name].idle_s >= for_s
             and not is_scarce(source)
             and not source.synthetic
-            and self._obstacle(source, Capability.QUOTES) is None
+            and self._obstacle(source, _check_of(source)) is None
         ]
 
     async def check(self, source: Source) -> None:
         """Ask the source one cheap question; how it went is noted in its health, and served to nobody."""
-        symbol = sample(source)
-        if symbol is not None:
+        question = _check_of(source)
+        if question.symbols:
             with suppress(SmartFinError):
-                await self._attempt(source, Capability.QUOTES, lambda: source.quotes([symbol]))
+                await self._attempt(source, question, lambda: source.quotes(question.symbols))
 
     async def aclose(self) -> None:
         """Close every source."""
@@ -216,10 +231,10 @@ class Router:
     def _able(self, symbol: str, capability: Capability) -> list[Source]:
         return [source for source in self.sources if _inability(source, symbol, capability) is None]
 
-    def _obstacle(self, source: Source, capability: Capability) -> str | None:
-        if capability not in source.capabilities:
-            return f"does not offer {capability}"
-        return self.health[source.name].obstacle(capability)
+    def _obstacle(self, source: Source, question: _Question) -> str | None:
+        if question.capability not in source.capabilities:
+            return f"does not offer {question.capability}"
+        return self.health[source.name].obstacle(question.capability, question.kinds)
 
     def _batches(self, symbols: Sequence[str]) -> list[tuple[str, ...]]:
         """The symbols by who is asked for them, so that one call to a source takes all that it can answer."""
@@ -239,7 +254,7 @@ class Router:
         while wanted and able:
             try:
                 (source, given), skipped = await self._first(
-                    wanted[0], Capability.QUOTES, able, partial(_asked, tuple(wanted)), skipped
+                    _Question(Capability.QUOTES, tuple(wanted)), able, partial(_asked, tuple(wanted)), skipped
                 )
             except SourceUnavailable as error:
                 skipped = error.skipped
@@ -276,8 +291,9 @@ class Router:
             )
             if other is None:
                 continue
+            question = _Question(Capability.QUOTES, (quote.symbol,))
             try:
-                given = await self._attempt(other, Capability.QUOTES, partial(other.quotes, [quote.symbol]))
+                given = await self._attempt(other, question, partial(other.quotes, question.symbols))
             except SmartFinError as error:
                 logger.info("%s was not compared: %s", quote.symbol, error)
                 continue
@@ -288,7 +304,8 @@ class Router:
 
     def _may_check(self, source: Source, quote: Quote) -> bool:
         is_other = source.name != quote.provenance.source
-        return is_other and not is_scarce(source) and self._obstacle(source, Capability.QUOTES) is None
+        question = _Question(Capability.QUOTES, (quote.symbol,))
+        return is_other and not is_scarce(source) and self._obstacle(source, question) is None
 
     def _checked(self, task: asyncio.Task[None]) -> None:
         self._checks.discard(task)
@@ -297,8 +314,7 @@ class Router:
 
     async def _first(
         self,
-        symbol: str,
-        capability: Capability,
+        question: _Question,
         sources: Sequence[Source],
         ask: Callable[[Source], Awaitable[Answer]],
         skipped: Sequence[SkippedSource] = (),
@@ -311,40 +327,40 @@ class Router:
         unknown: SymbolNotFound | None = None
         queue = []
         for source in sources:
-            if (obstacle := self._obstacle(source, capability)) is None:
+            if (obstacle := self._obstacle(source, question)) is None:
                 queue.append(source)
             else:
                 passed.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
         while queue:
             source = queue.pop(0)
             try:
-                return await self._hedged(source, queue, capability, ask, passed), tuple(passed)
+                return await self._hedged(source, queue, question, ask, passed), tuple(passed)
             except SymbolNotFound as error:
                 unknown = error
             except SmartFinError as error:
                 passed.append(SkippedSource(source.name, error.code, str(error)))
         if unknown is not None and not passed:
             raise unknown
-        raise _unavailable(symbol, passed)
+        raise _unavailable(question.symbols[0], passed)
 
     async def _hedged(
         self,
         source: Source,
         others: list[Source],
-        capability: Capability,
+        question: _Question,
         ask: Callable[[Source], Awaitable[Answer]],
         passed: list[SkippedSource],
     ) -> Answer:
         """The source's answer; once it is slow for itself, that of the next one if it comes earlier."""
-        slow_s = self.health[source.name].slow_s(capability)
-        asking = asyncio.ensure_future(self._retried(source, capability, ask, is_last=not others))
+        slow_s = self.health[source.name].slow_s(question.capability)
+        asking = asyncio.ensure_future(self._retried(source, question, ask, is_last=not others))
         try:
             if slow_s is not None and others:
                 await asyncio.wait([asking], timeout=max(slow_s, _LEAST_HEDGE_S))
                 other = next((other for other in others if not is_scarce(other)), None)
                 if not asking.done() and other is not None and self._spend_extra():
                     others.remove(other)
-                    hedge = asyncio.ensure_future(self._retried(other, capability, ask, is_last=False))
+                    hedge = asyncio.ensure_future(self._retried(other, question, ask, is_last=False))
                     return await self._earlier(source, asking, other, hedge, passed)
             return await asking
         finally:
@@ -379,23 +395,23 @@ class Router:
                 task.cancel()
 
     async def _retried(
-        self, source: Source, capability: Capability, ask: Callable[[Source], Awaitable[Answer]], *, is_last: bool
+        self, source: Source, question: _Question, ask: Callable[[Source], Awaitable[Answer]], *, is_last: bool
     ) -> Answer:
         self._extra = min(_MAX_SAVED, self._extra + EXTRA_SHARE)
         try:
-            return await self._attempt(source, capability, lambda: ask(source))
+            return await self._attempt(source, question, lambda: ask(source))
         except (SourceUnreachable, SourceFault):
-            if not is_last or self._obstacle(source, capability) or not self._spend_extra():
+            if not is_last or self._obstacle(source, question) or not self._spend_extra():
                 raise
         await asyncio.sleep(random.uniform(0, RETRY_JITTER_S))  # noqa: S311 - jitter
-        return await self._attempt(source, capability, lambda: ask(source))
+        return await self._attempt(source, question, lambda: ask(source))
 
-    async def _attempt(self, source: Source, capability: Capability, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _attempt(self, source: Source, question: _Question, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """One question to one source, within its time; whatever comes of it is noted in its health."""
         health = self.health[source.name]
         health.asking()
         start = time.monotonic()
-        limit_s = TIMEOUT_S[capability]
+        limit_s = TIMEOUT_S[question.capability]
         try:
             async with asyncio.timeout(limit_s):
                 answer = await ask()
@@ -411,9 +427,9 @@ class Router:
             error = SourceFault(f"{source.name} failed in an unexpected way; the log has it")
             error.__cause__ = fault
         else:
-            health.answered(capability, time.monotonic() - start)
+            health.answered(question.capability, time.monotonic() - start)
             return answer
-        health.failed(capability, error, time.monotonic() - start)
+        health.failed(question.capability, error, time.monotonic() - start, question.kinds)
         raise error
 
     def _spend_extra(self) -> bool:
@@ -425,6 +441,12 @@ class Router:
 
 async def _asked(symbols: Sequence[str], source: Source) -> tuple[Source, dict[str, Quote]]:
     return source, await source.quotes(symbols)
+
+
+def _check_of(source: Source) -> _Question:
+    """The cheap question that tells whether the source is well; of no symbols where it has none."""
+    symbol = sample(source)
+    return _Question(Capability.QUOTES, (symbol,) if symbol else ())
 
 
 def _inability(source: Source, symbol: str, capability: Capability) -> str | None:

@@ -300,3 +300,17 @@ async def test_who_may_not_be_asked_is_not_compared_with(
         await one(asking, f"S{number}")
     await until(lambda: not asking._checks)
     assert second.asked == asked
+
+
+async def test_a_refusal_is_about_the_kind_of_asset_that_was_asked_for() -> None:
+    source = Scripted("s", 1)
+    source.error = SourceRefused("not in the plan")
+    asking = router(source)
+    with pytest.raises(SourceUnavailable):
+        await one(asking, "EURUSD=X")
+    source.error = None
+    with pytest.raises(SourceUnavailable, match="it refuses QUOTES of FOREX"):
+        await one(asking, "USDCHF=X")
+    assert (await one(asking, "AAPL")).symbol == "AAPL"
+    assert (await asking.history("EURUSD=X", Interval.D1, WINDOW)).provenance.source == "s"
+    assert source.asked[:2] == [("EURUSD=X",), ("AAPL",)]
