@@ -25,7 +25,10 @@ from errors import (
 )
 from market import BAR_SCHEMA, AssetType, Interval, Provenance, Quote, ServedFrom, Window, venue
 from settings import Settings
-from sources.polygon import Polygon, _bars, _Cluster, _index_quotes, _native, _quotes
+from sources.polygon import Polygon
+from sources.polygon_rows import parse_bars, parse_index_quotes, parse_quotes
+from sources.polygon_stream import Cluster
+from sources.polygon_words import native_symbol
 from sources.source import Capability, Demand
 from tests.fakes.fake import Failure, Unlimited
 from tests.fakes.polygon import KEY, LISTED, FakePolygon, milliseconds, raw_bar, raw_price
@@ -97,7 +100,7 @@ def test_bars_that_do_not_begin_on_our_grid_are_not_offered() -> None:
     ],
 )
 def test_a_symbol_has_one_spelling_there(symbol: str, cluster: str, ticker: str, topic: str) -> None:
-    native = _native(symbol)
+    native = native_symbol(symbol)
     assert native is not None
     assert (native.cluster, native.ticker, native.topic) == (cluster, ticker, topic)
 
@@ -140,7 +143,7 @@ spellings = st.one_of(
 
 @given(st.lists(spellings, min_size=2, max_size=12, unique=True))
 def test_no_two_symbols_share_a_ticker_or_a_topic(symbols: list[str]) -> None:
-    natives = [native for symbol in symbols if (native := _native(symbol))]
+    natives = [native for symbol in symbols if (native := native_symbol(symbol))]
     assert len({native.ticker for native in natives}) == len({native.topic for native in natives}) == len(natives)
 
 
@@ -243,7 +246,7 @@ SHEET_SHARE = orjson.loads(
 
 def test_the_published_snapshot_of_a_share_is_read_to_the_microsecond() -> None:
     payload = {"status": "OK", "tickers": [SHEET_SHARE]}
-    assert _quotes(payload, cluster="stocks", symbols={"AAPL": "AAPL"}, now=NOW) == [
+    assert parse_quotes(payload, cluster="stocks", symbols={"AAPL": "AAPL"}, now=NOW) == [
         Quote(
             symbol="AAPL",
             price=159.99,
@@ -267,7 +270,9 @@ def test_the_published_snapshot_of_a_share_is_read_to_the_microsecond() -> None:
 @pytest.mark.parametrize("at", [1651180409688, 1651180409688000000])
 def test_the_instant_of_a_coin_is_read_in_milliseconds_or_nanoseconds(at: int) -> None:
     row = {"ticker": "X:BTCUSD", "lastTrade": {"p": 39976.89682331, "s": 0.005, "t": at}}
-    quotes = _quotes({"status": "OK", "tickers": [row]}, cluster="crypto", symbols={"X:BTCUSD": "BTC-USD"}, now=NOW)
+    quotes = parse_quotes(
+        {"status": "OK", "tickers": [row]}, cluster="crypto", symbols={"X:BTCUSD": "BTC-USD"}, now=NOW
+    )
     assert [(quote.price, quote.time) for quote in quotes] == [(39976.89682331, utc(2022, 4, 28, 21, 13, 29, 688000))]
 
 
@@ -279,7 +284,9 @@ def test_the_price_of_a_pair_is_the_exact_middle_of_its_newest_quote() -> None:
         "day": {"o": 0.7, "h": 0.71, "l": 0.69, "c": 0.6951, "v": 75457},
         "updated": 1652193694000,
     }
-    (quote,) = _quotes({"status": "OK", "tickers": [row]}, cluster="forex", symbols={"C:AUDUSD": "AUDUSD=X"}, now=NOW)
+    (quote,) = parse_quotes(
+        {"status": "OK", "tickers": [row]}, cluster="forex", symbols={"C:AUDUSD": "AUDUSD=X"}, now=NOW
+    )
     assert (quote.price, quote.bid, quote.ask, quote.volume) == (0.695235, 0.6952, 0.69527, None)
     assert quote.time == utc(2022, 5, 10, 14, 41, 34)
 
@@ -311,9 +318,9 @@ def test_the_published_snapshot_of_indices_is_as_old_as_the_last_close() -> None
     }
     symbols = {"I:SPX": "^GSPC", "APx": "^NDX", "APy": "^RUT"}
     thanksgiving = utc(2026, 11, 26, 18)
-    (quote,) = _index_quotes(payload, symbols=symbols, now=thanksgiving)
+    (quote,) = parse_index_quotes(payload, symbols=symbols, now=thanksgiving)
     assert (quote.symbol, quote.price, quote.time) == ("^GSPC", 3822.39, utc(2026, 11, 25, 21))
-    (quote,) = _index_quotes(payload | {"status": "DELAYED"}, symbols=symbols, now=NOW)
+    (quote,) = parse_index_quotes(payload | {"status": "DELAYED"}, symbols=symbols, now=NOW)
     assert (quote.time, quote.provenance) == (NOW - timedelta(minutes=15), provenance(is_delayed=True))
 
 
@@ -477,7 +484,7 @@ def test_the_published_bars_keep_their_trading_dates() -> None:
         '"o":1.5032,"c":1.4604,"h":1.5064,"l":1.4489,"t":1112331600000,"n":82132},{"v":578172308.0,"vw":1.4589,'
         '"o":1.4639,"c":1.4675,"h":1.4754,"l":1.4343,"t":1112587200000,"n":65543}],"status":"OK","count":2}'
     )
-    assert _bars(payload, interval=Interval.D1, now=NOW, is_traded=True) == [
+    assert parse_bars(payload, interval=Interval.D1, now=NOW, is_traded=True) == [
         (milliseconds(utc(2005, 4, 1)), 1.5032, 1.5064, 1.4489, 1.4604, 642646396.0, 1.469, 82132, True),
         (milliseconds(utc(2005, 4, 4)), 1.4639, 1.4754, 1.4343, 1.4675, 578172308.0, 1.4589, 65543, True),
     ]
@@ -551,7 +558,7 @@ async def test_bars_are_dropped_where_they_hold_nulls(fake: FakePolygon, source:
 def test_a_bar_off_the_grid_is_no_good_answer() -> None:
     row = {"t": 1582117980000, "o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0}
     with pytest.raises(ValueError, match="off the grid"):
-        _bars({"status": "OK", "results": [row]}, interval=Interval.M5, now=NOW, is_traded=True)
+        parse_bars({"status": "OK", "results": [row]}, interval=Interval.M5, now=NOW, is_traded=True)
 
 
 async def test_splits_and_dividends_stand_on_the_first_day_that_trades_so(fake: FakePolygon, source: Polygon) -> None:
@@ -900,10 +907,10 @@ PUBLISHED: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def dialect(symbol: str, ws_url: str = "wss://socket.massive.com") -> _Cluster:
-    native = _native(symbol)
+def dialect(symbol: str, ws_url: str = "wss://socket.massive.com") -> Cluster:
+    native = native_symbol(symbol)
     assert native is not None
-    cluster = _Cluster(native.cluster, ws_url, KEY, lambda: NOW)
+    cluster = Cluster(native.cluster, ws_url, KEY, lambda: NOW)
     cluster.want({native.topic: symbol})
     return cluster
 
