@@ -25,6 +25,7 @@ from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
+from db.supply import BarSupply
 from errors import StoreUnavailable
 from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.documents import Documents
@@ -46,7 +47,6 @@ from resolvers.world import World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
 from sources.catalog import SOURCES, open_sources
-from sources.flight import Flights
 from sources.quality import Quality
 from sources.router import Router
 from sources.source import Source
@@ -125,10 +125,11 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     hours = Hours(always_open=settings.mode is Mode.SANDBOX)
     router = Router(open_sources(settings, budgets), Quality(hours.is_open), settings.cross_check_share)
     stack.push_async_callback(router.aclose)
-    flights = Flights()
-    stack.push_async_callback(flights.aclose)
 
     partitions = Partitions(database)
+    bars = BarStore(database, partitions)
+    supply = BarSupply(bars, router)
+    stack.push_async_callback(supply.aclose)
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
     assets = AssetStore(database)
@@ -136,11 +137,11 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
         router=router,
-        flights=flights,
         assets=assets,
         asset_index=AssetIndex(assets),
         searched=Searched(),
-        bars=BarStore(database, partitions),
+        bars=bars,
+        supply=supply,
         quote_cache=cache,
         quote_store=quote_store,
         recorder=Recorder(quote_store),

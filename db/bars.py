@@ -1,9 +1,10 @@
 """Bars at rest: what is held, what is missing, and the one upsert that every bar goes through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+import numpy as np
 import polars as pl
 from asyncpg import Connection, Range
 
@@ -54,19 +55,42 @@ _UNNESTED = f"""
 """  # noqa: S608 - every part is a constant of this module
 _SAVE = upsert_bars(_UNNESTED, actions=True)
 
-_SELECT = """
-    SELECT period_start, open_price::float8, high_price::float8, low_price::float8, close_price::float8,
-           volume::float8, vwap::float8, trades, split_factor::float8, dividend::float8,
-           source, quality, received_at
-    FROM historical_data
-"""
+
+def _sent(column: str, *, optional: bool = False) -> str:
+    """The float8 values of a column as the bytes of one buffer; what is null is sent as NaN, which no row holds."""
+    value = f"{column}::float8"
+    if optional:
+        value = f"coalesce({value}, 'NaN')"
+    return f"string_agg(float8send({value}), '')"
+
+
+# Columns travel as buffers: PostgreSQL and Python would spend most of the time on 50 000 objects otherwise.
+_NEWEST = f"""
+    SELECT (SELECT tstzmultirange(tstzrange($3, $4)) - COALESCE(
+                (SELECT held FROM bar_coverage WHERE symbol = $1 AND interval_type = $2), '{{}}')),
+           (array_agg(source))[1], min(quality), (array_agg(received_at))[1],
+           string_agg(timestamptz_send(period_start), ''), {_sent("open_price")}, {_sent("high_price")},
+           {_sent("low_price")}, {_sent("close_price")}, {_sent("volume", optional=True)},
+           {_sent("vwap", optional=True)}, string_agg(int8send(coalesce(trades, -1)), ''),
+           {_sent("split_factor")}, {_sent("dividend")}
+    FROM (SELECT * FROM historical_data
+          WHERE symbol = $1 AND interval_type = $2 AND period_start >= $3 AND period_start < $4
+          ORDER BY period_start DESC LIMIT $5) AS bars
+"""  # noqa: S608 - every part is a constant of this module
+_EPOCH_2000_US = 946_684_800_000_000
+"""What PostgreSQL counts instants from, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBars:
-    """Bars from the store, with what their newest row says of its origin and the least quality among them."""
+    """Bars from the store, ascending, and the stretches of the window asked for that are `missing`.
+
+    `source` and `received_at` are those of the newest bar, `quality` is the least among them; without a bar they are
+    "none", now and 0.
+    """
 
     frame: pl.DataFrame
+    missing: Sequence[Window]
     source: str
     quality: int
     received_at: datetime
@@ -121,36 +145,18 @@ class BarStore:
                 await add_coverage(connection, symbol, interval, covered)
         return changed
 
-    async def newest(
-        self, symbol: str, interval: Interval, count: int, before: datetime, start: datetime
-    ) -> HeldBars | None:
-        """The newest `count` bars that open before an instant, and not before `start`; None if there are none."""
-        return await self._fetch(
-            f"{_SELECT} WHERE symbol = $1 AND interval_type = $2 AND period_start >= $3"
-            " AND period_start < $4 ORDER BY period_start DESC LIMIT $5",
-            symbol,
-            interval,
-            start,
-            before,
-            count,
-        )
-
-    async def _fetch(self, query: str, *arguments: Any) -> HeldBars | None:
+    async def newest(self, symbol: str, interval: Interval, count: int, before: datetime, start: datetime) -> HeldBars:
+        """The newest `count` bars that open in [start, before), and what is missing there."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(query, *arguments)
-        if not rows:
-            return None
-        newest = rows[0]
-        rows.reverse()
-        columns = list(zip(*rows, strict=True))
-        frame = pl.DataFrame(
-            [
-                pl.Series(name, columns[index], dtype=dtype, strict=False)
-                for index, (name, dtype) in enumerate(BAR_SCHEMA.items())
-                if name != "is_final"
-            ]
-        ).with_columns(is_final=pl.lit(True))
-        return HeldBars(frame, newest["source"], min(columns[11]), newest["received_at"])
+            row = await connection.fetchrow(_NEWEST, symbol, interval, start, before, count)
+        missing, source, quality, received_at, *buffers = row
+        return HeldBars(
+            frame=_frame(buffers) if source is not None else pl.DataFrame(schema=BAR_SCHEMA),
+            missing=[_window(piece) for piece in missing],
+            source=source or "none",
+            quality=quality or 0,
+            received_at=received_at or datetime.now(UTC),
+        )
 
     async def has_older(self, symbol: str, interval: Interval, than: datetime) -> bool:
         """Whether a bar is held that opens before the instant."""
@@ -201,6 +207,23 @@ class BarStore:
 async def add_coverage(connection: Connection, symbol: str, interval: Interval, covered: Window) -> None:
     """Add a stretch to what is held, in the caller's transaction."""
     await connection.execute(ADD_COVERAGE, symbol, interval, [Range(covered.start, covered.end)])
+
+
+def _frame(buffers: Sequence[bytes]) -> pl.DataFrame:
+    columns = {}
+    for (name, dtype), buffer in zip(BAR_SCHEMA.items(), buffers, strict=False):  # is_final is no column
+        numbers = np.frombuffer(buffer, ">f8" if dtype == pl.Float64 else ">i8")
+        columns[name] = pl.Series(numbers.astype(numbers.dtype.newbyteorder("=")))
+    return (
+        pl.DataFrame(columns)
+        .with_columns(
+            (pl.col("time") + _EPOCH_2000_US).cast(INSTANT),
+            pl.col("volume", "vwap").fill_nan(None),
+            pl.col("trades").replace(-1, None),
+            is_final=pl.lit(True),
+        )
+        .sort("time")
+    )
 
 
 def _window(piece: Range) -> Window:

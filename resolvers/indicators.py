@@ -11,8 +11,8 @@ from errors import SourceError, SymbolNotFound, UnsupportedInterval
 from indicators.catalog import CATALOG
 from indicators.evaluate import Values, evaluate
 from indicators.indicator import Call, Indicator
-from resolvers.adjustment import adjusted
-from resolvers.history import History, newest_bars
+from resolvers.bars import load_bars
+from resolvers.history import History
 from resolvers.world import Context, World
 
 
@@ -39,15 +39,11 @@ class IndicatorScope:
     async def _before(self, count: int) -> pl.DataFrame:
         """The bars in front of the history, adjusted as it is; fewer where the series begins, or nobody has more."""
         history = self._history
-        first = history.frame["time"][0]
         try:
-            raw = await newest_bars(self._world, history.symbol, history.interval, count, first)
+            found = await load_bars(self._world, history.series, count, history.frame["time"][0])
         except (SourceError, SymbolNotFound, UnsupportedInterval):
-            return history.frame.clear()
-        if raw.frame.is_empty():
-            return raw.frame
-        actions = await self._world.bars.actions(history.symbol, raw.frame["time"][0])
-        return adjusted(raw.frame, actions, history.adjustment)
+            found = None
+        return found.frame if found else history.frame.clear()
 
 
 def indicators(root: History, info: Info[Context, None]) -> IndicatorScope:

@@ -12,12 +12,12 @@ from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
+from db.supply import BarSupply
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
 from market import Market
 from resolvers.searched import Searched
-from sources.flight import Flights
 from sources.router import Router
 
 
@@ -28,11 +28,11 @@ class World:
     synthetic: bool
     quote_fresh_s: float
     router: Router
-    flights: Flights
     assets: AssetStore
     asset_index: AssetIndex
     searched: Searched
     bars: BarStore
+    supply: BarSupply
     quote_cache: QuoteCache
     quote_store: QuoteStore
     recorder: Recorder

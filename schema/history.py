@@ -6,6 +6,7 @@ from enum import StrEnum
 import strawberry
 
 from market import Adjustment, Interval, Symbol
+from resolvers.gaps import gaps
 from resolvers.history import has_older
 from resolvers.indicators import indicators
 from schema.indicators import Indicators
@@ -72,7 +73,7 @@ class Dividend:
 
 @strawberry.type(description="A stretch [from, to) without bars though the market was open.")
 class Gap:
-    """As `resolvers.history.Gap`."""
+    """As `resolvers.gaps.Gap`."""
 
     start: datetime = strawberry.field(name="from", description="Its beginning.")
     end: datetime = strawberry.field(name="to", description="Its end.")
@@ -94,7 +95,13 @@ class History:
     indicators: Indicators = resolved_by(indicators, "Technical indicators, each series aligned with `bars`.")
     splits: list[Split] = described("Splits that took effect within the window.")
     dividends: list[Dividend] = described("Dividends that took effect within the window.")
-    gaps: list[Gap] = described("Stretches inside the window that hold no bars though the market was open.")
+    gaps: list[Gap] = resolved_by(
+        gaps, "Stretches inside the window that hold no bars though the market was open, by its calendar."
+    )
+    made_of: Interval | None = described(
+        "Interval of the shorter bars that these were joined from, by the sessions of the market; null where they are"
+        " as the source gave them."
+    )
     has_older: bool = resolved_by(
         has_older, "True if bars exist before the first one here: ask again with to: bars[0].time."
     )

@@ -13,8 +13,11 @@ from sources import calendar
 
 _HOME: Final = "XNYS"
 _ROUND_THE_CLOCK: Final = "CRYPTO"
+_Numbers = npt.NDArray[np.int64]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_NEVER: Final = 2**62
+_NEVER_DAY: Final = 2_900_000  # late in the 99th century: a date can still hold it
 _SLOT: Final = ("time", "opens_at", "closes_at")
 
 
@@ -70,6 +73,64 @@ def slot_at(code: str, interval: Interval, at: datetime) -> Slot | None:
     return Slot(first, _instant(int(hours.starts[begin])), _instant(int(hours.ends[stop - 1])))
 
 
+def next_slot(code: str, interval: Interval, at: datetime) -> Slot | None:
+    """The first bar of the market whose `time` is not before the instant; None after the last that is known."""
+    hours = _hours(code)
+    if interval.is_intraday:
+        instant, span = _microseconds(at), interval.span // _MICROSECOND
+        number = int(np.searchsorted(hours.starts, instant, side="right")) - 1
+        if number >= 0:
+            start = int(hours.starts[number])
+            opening = start - (start - instant) // span * span
+            if opening < hours.ends[number]:
+                return slot_at(code, interval, _instant(opening))
+        opens = hours.starts[number + 1 :]
+    else:
+        opens = hours.starts[np.searchsorted(hours.days, (interval.ceil(at) - _EPOCH).days) :]
+    return slot_at(code, interval, _instant(int(opens[0]))) if len(opens) else None
+
+
+def unfilled(code: str, interval: Interval, times: pl.Series) -> list[Window]:
+    """The stretches between the bars of `times` in which the calendar expects bars, ascending.
+
+    Each reaches from the `time` of the first bar that is expected up to that of the next one that is there.
+    """
+    if interval.is_intraday:
+        expected, standing = _following(_hours(code), interval.span // _MICROSECOND, times.dt.epoch("us").to_numpy())
+    else:
+        days = _hours(code).days
+        ends = np.array([(interval.end(time) - _EPOCH).days for time in times], np.int64)
+        day = pl.Series(np.append(days, _NEVER_DAY)[np.searchsorted(days, ends)])
+        coming = pl.select(named(interval, pl.from_epoch(pl.lit(day), "d").cast(INSTANT))).to_series()
+        expected, standing = coming.dt.epoch("us").to_numpy(), times.dt.epoch("us").to_numpy()
+    lacking = np.flatnonzero(expected[:-1] < standing[1:])
+    return [Window(_instant(int(expected[number])), times[int(number) + 1]) for number in lacking]
+
+
+def _following(hours: "_Hours", span: int, instants: _Numbers) -> tuple[_Numbers, _Numbers]:
+    """For each bar the opening of the next slot that it leaves free, and that of the slot that it stands in.
+
+    A bar that stands off the grid (of a source that counts hours by the clock) reaches over two slots.
+    """
+    number, opening, inside = _standing(hours, span, instants)
+    next_start = np.append(hours.starts, _NEVER)
+    on_grid = inside & (instants == opening)
+    following = np.where(opening + span < hours.ends[number], opening + span, next_start[number + 1])
+    # Off the grid: the first slot that opens once the bar has ended.
+    after = instants + span - 1
+    number, opening_after, inside_after = _standing(hours, span, after)
+    in_session = inside_after & (opening_after + span < hours.ends[number])
+    freed = np.where(in_session, opening_after + span, next_start[number + 1])
+    return np.where(on_grid, following, freed), np.where(inside, opening, instants)
+
+
+def _standing(hours: "_Hours", span: int, instants: _Numbers) -> tuple[_Numbers, _Numbers, npt.NDArray[np.bool_]]:
+    """The number of the newest stretch, the opening of the slot in it, and whether the stretch still lasts."""
+    number = np.searchsorted(hours.starts, instants, side="right") - 1
+    opening = instants - (instants - hours.starts[number]) % span
+    return number, opening, (number >= 0) & (instants < hours.ends[number])
+
+
 def slots(code: str, interval: Interval, window: Window) -> pl.DataFrame:
     """Every bar of the market whose `time` is in the window, ascending: time, opens_at, closes_at, as in `Slot`.
 
@@ -113,9 +174,9 @@ def _stretches(sessions: pl.DataFrame) -> pl.DataFrame:
 class _Hours(NamedTuple):
     """The stretches as numbers: microseconds since 1970, and the trading day of each in days since 1970."""
 
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    days: npt.NDArray[np.int64]
+    starts: _Numbers
+    ends: _Numbers
+    days: _Numbers
 
 
 @lru_cache(maxsize=len(calendar.MARKETS))

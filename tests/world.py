@@ -14,12 +14,12 @@ from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys
 from db.source_stats import SourceStatsStore
+from db.supply import BarSupply
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
 from resolvers.searched import Searched
 from resolvers.world import World
-from sources.flight import Flights
 from sources.router import Router
 from sources.source import Source
 from tests.sources.scripted import Scripted
@@ -33,15 +33,17 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
     cache = QuoteCache(redis, keys, 3600)
     store = QuoteStore(database, partitions)
     assets = AssetStore(database)
+    bars = BarStore(database, partitions)
+    asking = Router(cast(Sequence[Source], sources))
     return World(
         synthetic=False,
         quote_fresh_s=FRESH_S,
-        router=Router(cast(Sequence[Source], sources)),
-        flights=Flights(),
+        router=asking,
         assets=assets,
         asset_index=AssetIndex(assets),
         searched=Searched(),
-        bars=BarStore(database, partitions),
+        bars=bars,
+        supply=BarSupply(bars, asking),
         quote_cache=cache,
         quote_store=store,
         recorder=Recorder(store),

@@ -51,7 +51,7 @@ def window(start: str, end: str) -> Window:
 
 async def held(store: BarStore, symbol: str = "AAPL", interval: Interval = D1) -> list[dict[str, Any]]:
     found = await store.newest(symbol, interval, 1000, at("2100-01-01"), at("1900-01-01"))
-    return found.frame.to_dicts() if found else []
+    return found.frame.to_dicts()
 
 
 async def fetched(database: Database, query: str) -> list[Any]:
@@ -91,6 +91,8 @@ async def test_what_is_missing_is_what_was_asked_less_what_is_held(store: BarSto
         found = await store.missing(f"S{number}", D1, window(*asked))
         assert found == [window(*piece) for piece in missing], MISSING[number]
         assert await store.missing(f"S{number}", Interval.W1, window(*asked)) == [window(*asked)]
+        held = await store.newest(f"S{number}", D1, 1, at(asked[1]), at(asked[0]))
+        assert held.missing == found
 
 
 async def test_a_window_that_holds_nothing_lacks_nothing(store: BarStore) -> None:
@@ -105,7 +107,6 @@ async def test_bars_come_back_as_they_were(store: BarStore) -> None:
     ]
     assert await save(store, *rows, source="one", quality=80) == 3
     found = await store.newest("AAPL", D1, 10, at("2100-01-01"), at("1900-01-01"))
-    assert found is not None
     assert found.frame.schema == pl.Schema(BAR_SCHEMA)
     assert found.frame.to_dicts() == rows
     assert (found.source, found.quality, found.received_at) == ("one", 80, RECEIVED)
@@ -140,7 +141,6 @@ async def test_a_bar_that_is_saved_again_changes_only_where_it_differs(store: Ba
     assert await save(store, *first, source="one") == 2
     assert await save(store, *first, source="two", quality=1, received_at=RECEIVED + timedelta(1)) == 0
     found = await store.newest("AAPL", D1, 1, at("2100-01-01"), at("1900-01-01"))
-    assert found is not None
     assert (found.source, found.quality, found.received_at) == ("one", 100, RECEIVED)
     changes: list[dict[str, Any]] = [
         {"open": 99.0, "low": 99.0},
@@ -181,17 +181,17 @@ async def test_what_is_held_can_be_cut(store: BarStore) -> None:
         (1, "2024-01-01T00:00:01", "2024-01-01", days[:1]),
     ]:
         found = await store.newest("AAPL", D1, count, at(before), at(start))
-        assert found is not None
         assert found.frame.to_dicts() == expected
-    assert await store.newest("AAPL", D1, 10, at("2024-01-01"), at("1900-01-01")) is None
-    assert await store.newest("AAPL", Interval.M1, 10, at("2024-01-10"), at("1900-01-01")) is None
+    for interval, before in [(D1, "2024-01-01"), (Interval.M1, "2024-01-10")]:
+        nothing = await store.newest("AAPL", interval, 10, at(before), at("1900-01-01"))
+        assert (nothing.frame.height, nothing.frame.schema) == (0, pl.Schema(BAR_SCHEMA))
+        assert (nothing.source, nothing.quality) == ("none", 0)
 
 
 async def test_the_quality_of_many_bars_is_the_least_and_the_source_that_of_the_newest(store: BarStore) -> None:
     await save(store, bar(at("2024-01-02")), source="old", quality=40)
     await save(store, bar(at("2024-01-03")), source="new", quality=90)
     found = await store.newest("AAPL", D1, 10, at("2100-01-01"), at("1900-01-01"))
-    assert found is not None
     assert (found.source, found.quality) == ("new", 40)
 
 
@@ -265,6 +265,7 @@ async def test_bars_and_their_coverage_are_kept_together_or_not_at_all(store: Ba
     await fetched(database, "ALTER TABLE bar_coverage RENAME TO elsewhere")
     with pytest.raises(asyncpg.UndefinedTableError):
         await save(store, bar(at("2024-01-02")), covered=JAN)
+    await fetched(database, "ALTER TABLE elsewhere RENAME TO bar_coverage")
     assert await held(store) == []
 
 

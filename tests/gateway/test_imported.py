@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,6 +100,44 @@ async def test_splits_are_taken_out_at_read(live: Running) -> None:
     assert cut["volume"] == first["volume"] * 4
 
 
+WEEKS = """
+query ($interval: Interval!, $from: DateTime!, $to: DateTime!) {
+  history(symbol: "AAPL", interval: $interval, from: $from, to: $to) {
+    madeOf bars { time open high low close volume } splits { time } gaps { from }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("interval", ["W1", "MN1"])
+async def test_weeks_and_months_of_the_real_series_have_the_shape_of_its_days(live: Running, interval: str) -> None:
+    window = {"from": "2000-05-01", "to": "2005-08-01"}  # both are Mondays
+    days = (await live.data(WEEKS, interval="D1", **window))["history"]
+    made = (await live.data(WEEKS, interval=interval, **window))["history"]
+    assert (days["madeOf"], made["madeOf"]) == (None, "D1")
+    periods: dict[str, list[dict[str, float]]] = {}
+    for bar in days["bars"]:
+        day = date.fromisoformat(bar["time"][:10])
+        first = day - timedelta(days=day.weekday()) if interval == "W1" else day.replace(day=1)
+        periods.setdefault(f"{first}T00:00:00Z", []).append(bar)
+    assert made["bars"] == [
+        {
+            "time": time,
+            "open": bars[0]["open"],
+            "high": max(bar["high"] for bar in bars),
+            "low": min(bar["low"] for bar in bars),
+            "close": bars[-1]["close"],
+            "volume": sum(bar["volume"] for bar in bars),
+        }
+        for time, bars in periods.items()
+    ]
+    # The first split fell on a Wednesday; RAW, that week would lose half of its price.
+    assert [split["time"][:10] for split in made["splits"]] == ["2000-06-21", "2005-02-28"]
+    assert [gap["from"][:10] for gap in made["gaps"]] == []
+    [week] = [bar for bar in made["bars"] if bar["time"] <= "2000-06-21"][-1:]
+    assert week["low"] > week["high"] * 0.5
+
+
 async def test_rsi_of_the_real_series_agrees_with_the_plain_definition(live: Running) -> None:
     history = (await live.data(HISTORY, symbol="MSFT", to="2013-03-02", last=5000, adjustment="RAW"))["history"]
     closes = [bar["close"] for bar in history["bars"]]
@@ -123,7 +162,7 @@ async def test_what_is_held_is_served_stale_where_no_source_can_say_more(live: R
     assert [bar["time"][:10] for bar in history["bars"]] == ["2013-02-27", "2013-02-28", "2013-03-01"]
     assert history["provenance"]["servedFrom"] == "STALE"
     [gap] = history["gaps"]
-    assert gap["from"] == "2013-03-02T00:00:00Z"
+    assert gap["from"] == "2013-03-04T00:00:00Z"  # a Monday
     assert gap["reason"] == "NOT_HELD"
 
 

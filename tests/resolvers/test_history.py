@@ -25,6 +25,7 @@ from errors import (
     UnsupportedInterval,
 )
 from market import Adjustment, Interval, ServedFrom, SkippedSource, Window
+from resolvers.gaps import Gap, gaps
 from resolvers.history import History, has_older, load_history
 from resolvers.world import Context, World
 from tests.bars import at, bar, bars
@@ -94,6 +95,14 @@ def asked(source: Scripted) -> list[tuple[datetime, datetime]]:
     return [(window.start, window.end) for _, _, window in questions]
 
 
+def asking(world: World) -> Any:
+    return SimpleNamespace(context=Context(world))
+
+
+async def gaps_of(world: World, history: History) -> list[Gap]:
+    return await gaps(history, asking(world))
+
+
 def window(start: str, end: str) -> tuple[datetime, datetime]:
     return at(start), at(end)
 
@@ -122,7 +131,7 @@ async def test_only_what_is_missing_is_asked_of_the_source(world: World, source:
         assert asked(source) == [window(*piece) for piece in pieces]
         assert times(history) == days(at(start), at(end))
         assert (history.provenance.served_from, history.provenance.source) == (served_from, "scripted")
-        assert history.gaps == []
+        assert await gaps_of(world, history) == []
 
 
 async def test_a_stretch_known_to_be_empty_is_not_asked_for_twice(world: World, source: Scripted) -> None:
@@ -271,9 +280,11 @@ async def test_where_the_source_fails_what_is_held_is_served_stale_with_its_gaps
     source.error = SourceTimeout("It rains.")
     history = await load_window(world, "2024-01-05", "2024-01-30")
     assert times(history) == [*days(at("2024-01-10"), at("2024-01-15")), *days(at("2024-01-20"), at("2024-01-25"))]
-    assert [(gap.start, gap.end, gap.reason) for gap in history.gaps] == [
-        (*window("2024-01-15", "2024-01-20"), "NOT_HELD"),
-        (*window("2024-01-25", "2024-01-30"), "NOT_HELD"),
+    # The 15th was a holiday.
+    assert await gaps_of(world, history) == [
+        Gap(*window("2024-01-05", "2024-01-10"), "NOT_HELD"),
+        Gap(*window("2024-01-16", "2024-01-20"), "NOT_HELD"),
+        Gap(*window("2024-01-25", "2024-01-30"), "NOT_HELD"),
     ]
     assert history.provenance.served_from is ServedFrom.STALE
     assert history.provenance.skipped == (RAIN,)
@@ -290,7 +301,7 @@ async def test_where_the_source_fails_the_newest_that_are_held_are_served_howeve
     history = await load(world, last=5)
     assert times(history) == days(at("2013-01-27"), at("2013-02-01"))
     assert history.provenance.served_from is ServedFrom.STALE
-    assert [gap.start for gap in history.gaps] == [at("2013-02-01")]
+    assert [gap.start for gap in await gaps_of(world, history)] == [at("2013-02-01")]
 
 
 async def test_where_the_source_fails_and_nothing_is_held_its_error_is_the_answer(
@@ -318,7 +329,7 @@ async def test_what_came_before_a_failure_is_kept(
     monkeypatch.setattr(source, "history", once)
     history = await load_window(world, "2024-01-08", "2024-01-20")
     assert times(history) == days(at("2024-01-08"), at("2024-01-15"))
-    assert [(gap.start, gap.end) for gap in history.gaps] == [window("2024-01-15", "2024-01-20")]
+    assert await gaps_of(world, history) == [Gap(*window("2024-01-16", "2024-01-20"), "NOT_HELD")]
     assert asked(source)[1:] == [window("2024-01-08", "2024-01-10"), window("2024-01-15", "2024-01-20")]
 
 
@@ -354,7 +365,7 @@ async def test_a_window_without_sense_or_bars_is_the_callers_to_mend(
 
 
 async def older(world: World, history: History) -> bool:
-    return await has_older(history, SimpleNamespace(context=Context(world)))  # type: ignore[arg-type]
+    return await has_older(history, asking(world))
 
 
 async def test_whether_there_is_more_is_known_from_the_store_else_asked(world: World, source: Scripted) -> None:

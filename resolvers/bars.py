@@ -1,0 +1,238 @@
+"""Bars of a series: from the store, from the sources what it lacks, joined from shorter ones, adjusted."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from db.bars import HeldBars
+from errors import SourceUnavailable, SymbolNotFound, UnsupportedInterval
+from market import BAR_SCHEMA, Adjustment, AssetType, Interval, Provenance, ServedFrom, Window, venue
+from resolvers.adjustment import adjusted
+from resolvers.world import World
+from sources import calendar
+from sources.grid import next_slot, slot_at
+from sources.resample import PARTS, fits, resampled
+
+_FIRST = datetime(1900, 1, 1, tzinfo=UTC)
+_GROWTH = 4
+_MICROSECOND = timedelta(microseconds=1)
+_UNDIVIDED = frozenset({AssetType.CRYPTO, AssetType.FOREX, AssetType.INDEX, AssetType.COMMODITY})
+"""What has neither splits nor dividends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Which bars; `market` is the code of the market whose hours they keep."""
+
+    symbol: str
+    interval: Interval
+    adjustment: Adjustment
+    market: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Adjusted bars, how they came, and the stretches among what was asked that are not held.
+
+    `made_of` is the interval that they were joined from, None if they are as a source gave them. `actions` are the
+    splits and dividends from the first bar on, also those after the last (`BarStore.actions`).
+    """
+
+    frame: pl.DataFrame
+    actions: pl.DataFrame
+    missing: Sequence[Window]
+    provenance: Provenance
+    made_of: Interval | None
+
+
+async def load_bars(
+    world: World, series: Series, count: int, end: datetime, start: datetime | None = None
+) -> Bars | None:
+    """The newest `count` bars that open before `end` and not before `start`; None if there are none.
+
+    What no source has and the store does not hold is joined from the longest shorter bars that can be had. Weeks and
+    months of what may split are joined from adjusted days always: a week that holds a split mixes two prices.
+    Where the sources fail, what is held is given, marked STALE. Raises SymbolNotFound, UnsupportedInterval and
+    SourceUnavailable where nothing is held, and StoreUnavailable.
+    """
+    failed: SymbolNotFound | UnsupportedInterval | SourceUnavailable | None = None
+    for number, part in enumerate(_parts(series)):
+        can_be_had = number == 0 or isinstance(failed, UnsupportedInterval)
+        if not can_be_had and not await world.bars.has_older(series.symbol, part, end):
+            continue
+        try:
+            if found := await _newest(world, series, part, count, end, start):
+                return found
+        except UnsupportedInterval as error:
+            failed = failed or error
+        except (SourceUnavailable, SymbolNotFound) as error:
+            failed = error if isinstance(failed, UnsupportedInterval) else failed or error
+        else:  # that there are none says more than that others cannot tell
+            failed = None if isinstance(failed, UnsupportedInterval) else failed
+    if failed is not None:
+        raise failed
+    return None
+
+
+def _parts(series: Series) -> Iterator[Interval]:
+    """What to take the bars from, the best first."""
+    own, parts = series.interval, PARTS[series.interval]
+    may_split = venue(series.symbol).asset_type not in _UNDIVIDED
+    yield from (*parts, own) if may_split and not own.is_intraday else (own, *parts)
+
+
+@dataclass(slots=True)
+class _Filled:
+    """What asking the sources brought, beside what went to the store."""
+
+    forming: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BAR_SCHEMA))
+    fetched: Provenance | None = None
+    error: SourceUnavailable | SymbolNotFound | UnsupportedInterval | None = None
+
+
+async def _newest(
+    world: World, series: Series, part: Interval, count: int, end: datetime, start: datetime | None
+) -> Bars | None:
+    """As `load_bars`, from bars of `part` alone.
+
+    How many bars a stretch holds depends on the venue's hours, so one that proves too short is widened.
+    """
+    interval, symbol = series.interval, series.symbol
+    floor = max(start, _FIRST) if start else _FIRST
+    if floor >= end:
+        return None
+    if part is not interval:
+        await calendar.load([series.market])
+    now = datetime.now(UTC)
+    before = _closes(series, part, end)
+    limit = count if part is interval else count * (interval.span // part.span + 1)
+    reach = interval.span * (count + 1)
+    filled = _Filled()
+    begin = part.ceil(before)  # so that those who ask at the same time ask for the same
+    while True:
+        until, begin = begin, max(floor, interval.floor(end - min(reach, end - _FIRST)))
+        held = await world.bars.newest(symbol, part, limit, before, begin)
+        if pieces := _asked(held.missing, before, until):
+            await _fill(world, symbol, part, pieces, filled)
+            # What is held from before `begin` may lie beyond a stretch that is not: for want of better only.
+            held = await world.bars.newest(symbol, part, limit, before, floor if filled.error else begin)
+        if not held.frame.is_empty():  # who else has finished and kept the forming bar since
+            filled.forming = filled.forming.filter(pl.col("time") > held.frame["time"][-1])
+        raw = pl.concat([held.frame, filled.forming])
+        frame = _joined(raw, held, series, part, now)
+        if frame.height >= count or begin <= floor or filled.error:
+            break
+        reach *= _GROWTH
+    frame = frame.filter(pl.col("time") >= floor, pl.col("time") < end).tail(count)
+    if frame.is_empty():
+        if filled.error and not (
+            isinstance(filled.error, SymbolNotFound) and await world.bars.has_older(symbol, part, end)
+        ):
+            raise filled.error
+        return None
+    actions = await _actions(world, series, raw["time"][0])
+    if part is interval:
+        frame = adjusted(frame, actions, series.adjustment)
+    elif series.adjustment is not Adjustment.RAW and not actions.is_empty():
+        whole = resampled(adjusted(raw, actions, series.adjustment), series.market, part, interval, now)
+        frame = whole.join(frame, on="time", how="semi", maintain_order="left")
+    first = frame["time"][0]
+    # Where as many were found as were to be given, those before them are merely not given.
+    since = floor if start and frame.height < count else first
+    missing = [Window(max(piece.start, since), min(piece.end, end)) for piece in held.missing if piece.end > since]
+    return Bars(
+        frame=frame,
+        actions=actions.filter(pl.col("time") >= first),
+        missing=missing if filled.error else (),
+        provenance=_provenance(world, held, filled),
+        made_of=None if part is interval else part,
+    )
+
+
+def _closes(series: Series, part: Interval, end: datetime) -> datetime:
+    """Before when the parts open of the last bar that opens before `end`."""
+    last = end - _MICROSECOND
+    if part is series.interval:
+        return end
+    if not series.interval.is_intraday:
+        return series.interval.end(series.interval.floor(last))
+    slot = slot_at(series.market, series.interval, last)
+    return slot.closes_at if slot else end
+
+
+def _asked(missing: Sequence[Window], before: datetime, until: datetime) -> list[Window]:
+    """What is to be asked for: what is missing before `until`, up to which was asked already."""
+    pieces = []
+    for piece in missing:
+        end = until if piece.end == before else min(piece.end, until)
+        if piece.start < end:
+            pieces.append(Window(piece.start, end))
+    return pieces
+
+
+async def _fill(world: World, symbol: str, part: Interval, pieces: Sequence[Window], filled: _Filled) -> None:
+    """Have the stretches fetched and kept, up to the first that fails."""
+    for piece in pieces:
+        try:
+            fetched = await world.supply.fetch(symbol, part, piece)
+        except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
+            filled.error = error
+            return
+        forming = fetched.frame.filter(~pl.col("is_final"))
+        if not forming.is_empty():
+            filled.forming = forming
+        filled.fetched = filled.fetched or fetched.provenance
+
+
+def _joined(raw: pl.DataFrame, held: HeldBars, series: Series, part: Interval, now: datetime) -> pl.DataFrame:
+    """The bars that the parts make, but for those that are over and lack a part that is missing."""
+    if part is series.interval or raw.is_empty():
+        return raw
+    if not fits(raw, series.market, part):
+        raise UnsupportedInterval(
+            f"The {part} bars of {series.symbol} make no {series.interval}: they begin before the sessions do."
+        )
+    frame = resampled(raw, series.market, part, series.interval, now)
+    lacking = [
+        time
+        for time in frame.filter("is_final")["time"]
+        for piece in held.missing
+        if _lacks(series, part, Window(time, series.interval.end(time)), piece)
+    ]
+    return frame.filter(~pl.col("time").is_in(lacking)) if lacking else frame
+
+
+def _lacks(series: Series, part: Interval, bar: Window, missing: Window) -> bool:
+    """Whether the market has a part within the bar that is missing."""
+    start, end = max(bar.start, missing.start), min(bar.end, missing.end)
+    slot = next_slot(series.market, part, start) if start < end else None
+    return slot is not None and slot.time < end
+
+
+async def _actions(world: World, series: Series, since: datetime) -> pl.DataFrame:
+    """Splits and dividends, each at the instant of the series from which on bars trade with it."""
+    actions = await world.bars.actions(series.symbol, Interval.D1.floor(since))
+    if actions.is_empty() or not series.interval.is_intraday:
+        return actions
+    # A day is named by midnight in UTC; its session may begin on the date before.
+    await calendar.load([series.market])
+    days = actions["time"].dt.date()
+    sessions = calendar.sessions(series.market, days[0], days[-1] + timedelta(days=1)).select("trading_day", "open")
+    opened = actions.with_columns(trading_day=days).join(sessions, on="trading_day", how="left", maintain_order="left")
+    return opened.with_columns(time=pl.coalesce("open", "time")).select(actions.columns)
+
+
+def _provenance(world: World, held: HeldBars, filled: _Filled) -> Provenance:
+    if filled.error is None and filled.fetched is not None:
+        quality = filled.fetched.quality if held.frame.is_empty() else min(held.quality, filled.fetched.quality)
+        return replace(filled.fetched, quality=quality)
+    return Provenance(
+        source=held.source,
+        served_from=ServedFrom.STALE if filled.error else ServedFrom.STORE,
+        received_at=held.received_at,
+        quality=held.quality,
+        synthetic=world.synthetic,
+        skipped=filled.error.skipped if isinstance(filled.error, SourceUnavailable) else (),
+    )
