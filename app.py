@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TypedDict
 
 from redis.asyncio import Redis
@@ -18,6 +19,7 @@ from db.budgets import RedisBudget
 from db.database import Database
 from db.documents import DocumentStore
 from db.embedded import servers
+from db.jobs import JobQueue
 from db.markets import MarketCache
 from db.migrate import migrate
 from db.partitions import Partitions
@@ -35,6 +37,7 @@ from gateway.masking import Mask
 from gateway.websocket import GraphQLSockets
 from jobs.checkup import Checkup
 from jobs.refill import Refill
+from jobs.worker import Worker
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
@@ -86,6 +89,42 @@ async def open_sources_alone(
         yield database, redis, sources, budgets
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What a command needs that fetches bars and keeps them."""
+
+    database: Database
+    bars: BarStore
+    supply: BarSupply
+    worker: Worker
+
+
+@asynccontextmanager
+async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
+    """The stores and the router of the mode, for a command; the tables are up to date."""
+    async with open_sources_alone(settings) as (database, redis, sources, _):
+        await migrate(database)
+        partitions, assets = Partitions(database), AssetStore(database)
+        bars = BarStore(database, partitions)
+        supply = BarSupply(bars, Router(sources))
+        queue = JobQueue(redis, Keys(settings.mode))
+        try:
+            yield Supply(database, bars, supply, _worker(settings, queue, bars, supply, assets, partitions))
+        finally:
+            await supply.aclose()
+
+
+def _worker(
+    settings: Settings,
+    queue: JobQueue,
+    bars: BarStore,
+    supply: BarSupply,
+    assets: AssetStore,
+    partitions: Partitions,
+) -> Worker:
+    return Worker(queue, bars, supply, assets, partitions, always_open=settings.mode is Mode.SANDBOX)
+
+
 def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
     keys = Keys(settings.mode)
     return {kind.name: RedisBudget(redis, keys, kind.name, kind.quotas) for kind in SOURCES[settings.mode]}
@@ -133,6 +172,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
     assets = AssetStore(database)
+    jobs = JobQueue(redis, keys)
     world = World(
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
@@ -148,6 +188,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         source_stats=SourceStatsStore(database),
         budgets=budgets,
         hub=Hub(redis, keys, cache),
+        jobs=jobs,
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
     )
     prepared = asyncio.Event()
@@ -166,6 +207,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         refill = Refill(router, world.bars)
         streams = Streams(router, hours.is_open, refill.missed)
         runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams).run]
+        runs.append(_worker(settings, jobs, bars, supply, assets, partitions).run)
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,66 @@ def _tell(file: Path, what: str, result: "ImportedBars | ImportedSplits") -> Non
         f"{file.name}: {result.rows} {what}, {result.changed} changed, {result.unchanged} unchanged,"
         f" {len(result.rejected)} rejected."
     )
+
+
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose jobs.")
+def work(**options: Any) -> None:
+    """Do jobs (backfills, upkeep) until told to end; `serve` does them too, but for `--role api`."""
+    settings = _settings(**options)
+    from app import open_supply
+    from live.tending import tended
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        for told in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(told, ended.set)
+        async with open_supply(settings) as opened, tended(opened.worker.run):
+            click.echo(f"Doing the jobs of {settings.mode}.")
+            await ended.wait()
+
+    asyncio.run(run())
+
+
+@commands.command()
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--interval", type=click.Choice(INTERVALS), default="D1", show_default=True, help="Length of the bars.")
+@click.option("--from", "start", type=click.DateTime(), required=True, help="Earliest bar, in UTC.")
+@click.option("--to", "end", type=click.DateTime(), help="End, exclusive, in UTC; now if left out.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+def backfill(symbols: tuple[str, ...], interval: str, start: datetime, end: datetime | None, **options: Any) -> None:
+    """Fetch the bars of SYMBOLS that are missing from the live store; stopped and begun again, it goes on."""
+    settings = _settings(mode="live", **options)
+    from app import open_supply
+    from jobs.backfill import Progress, backfill
+    from market import Interval, Window, parse_symbol
+
+    try:
+        wanted = [parse_symbol(symbol) for symbol in symbols]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="SYMBOLS") from None
+    window = Window(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC) if end else datetime.now(UTC))
+    if window.start >= window.end:
+        raise click.BadParameter("--from is not before --to")
+
+    async def run() -> Progress:
+        async with open_supply(settings) as opened:
+            with click.progressbar(length=1, label="Fetching", file=sys.stderr, show_eta=True) as bar:
+
+                async def tell(progress: Progress) -> None:
+                    bar.length = max(progress.total, 1)
+                    bar.label = f"{progress.bars} bars"
+                    bar.update((progress.done if progress.total else 1) - bar.pos)
+
+                return await backfill(opened.bars, opened.supply, wanted, Interval(interval), window, tell)
+
+    done = asyncio.run(run())
+    for failure in done.failures:
+        click.echo(failure, err=True)
+    click.echo(f"{done.bars} bars fetched, {done.changed} changed.")
+    if done.failures:
+        sys.exit(1)
 
 
 @commands.command()

@@ -11,6 +11,7 @@
     │   ├── InvalidPeriod         INVALID_PERIOD
     │   ├── InvalidParameter      INVALID_PARAMETER
     │   ├── InvalidCursor         INVALID_CURSOR
+    │   ├── TooManyJobs           TOO_MANY_JOBS
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
     │   ├── NoData                NO_DATA
     │   ├── ProtocolError         how it was asked
@@ -136,6 +137,12 @@ class InvalidCursor(RequestError):
     """A cursor that this server did not hand out."""
 
     code = "INVALID_CURSOR"
+
+
+class TooManyJobs(RequestError):
+    """As many jobs wait as may."""
+
+    code = "TOO_MANY_JOBS"
 
 
 class UnsupportedInterval(RequestError):

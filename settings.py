@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     role: Role = Field(
         Role.ALL,
         alias="SMARTFIN_ROLE",
-        description="`all` answers clients and collects ticks; `api` answers clients only.",
+        description="`all` answers clients, collects ticks and does jobs; `api` answers clients only.",
     )
     production: bool = Field(
         False,

@@ -158,6 +158,16 @@ class BarStore:
             received_at=received_at or datetime.now(UTC),
         )
 
+    async def kept_up(self, since: datetime) -> list[tuple[str, Interval, datetime]]:
+        """Each symbol and interval that is held up to some instant after `since`, and that instant."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT symbol, interval_type, upper(held) FROM bar_coverage WHERE upper(held) > $1"
+                " ORDER BY symbol, interval_type",
+                since,
+            )
+        return [(symbol, Interval(interval), until.astimezone(UTC)) for symbol, interval, until in rows]
+
     async def has_older(self, symbol: str, interval: Interval, than: datetime) -> bool:
         """Whether a bar is held that opens before the instant."""
         async with self._database.connection() as connection:

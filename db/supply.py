@@ -38,6 +38,10 @@ class BarSupply:
         fetch = partial(self._fetch, symbol, interval, piece)
         return await self._flights.join((symbol, interval, piece), fetch)
 
+    async def look(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
+        """What a source has of the stretch now; nothing is kept. Raises as `fetch` does."""
+        return await self._router.history(symbol, interval, window)
+
     async def _fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
         fetched = await self._router.history(symbol, interval, piece)
         changed = await self._bars.save(

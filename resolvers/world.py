@@ -10,6 +10,7 @@ from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
 from db.budgets import RedisBudget
+from db.jobs import JobQueue
 from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
@@ -39,6 +40,7 @@ class World:
     source_stats: SourceStatsStore
     budgets: Mapping[str, RedisBudget]
     hub: Hub
+    jobs: JobQueue
     markets: Markets
 
 

@@ -6,7 +6,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from schema.root import Query, Subscription
+from schema.root import Mutation, Query, Subscription
 from schema.scalars import SCALARS
 
 
@@ -26,6 +26,7 @@ def build_schema(extensions: list[type[SchemaExtension]] | None = None) -> Schem
     """The schema with the gateway's extensions."""
     return Schema(
         query=Query,
+        mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=extensions or [],

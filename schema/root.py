@@ -3,6 +3,7 @@
 import strawberry
 
 from resolvers.assets import asset, assets
+from resolvers.backfills import ask_backfill, backfill_job
 from resolvers.history import history
 from resolvers.indicators import indicator_catalog
 from resolvers.live import live_quotes
@@ -10,6 +11,7 @@ from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
 from schema.asset import Asset, AssetConnection
+from schema.backfill import BackfillJob
 from schema.history import History
 from schema.indicators import IndicatorInfo
 from schema.market import Market
@@ -45,6 +47,20 @@ class Query:
     )
     route: list[RouteStep] = resolved_by(
         route, "Which sources would be asked for this, in what order, and why the others would not."
+    )
+    backfill_job: BackfillJob | None = resolved_by(
+        backfill_job, "How a backfill stands, for a week after it has ended; null if nobody knows it."
+    )
+
+
+@strawberry.type
+class Mutation:
+    """What may be changed."""
+
+    backfill: BackfillJob = resolved_by(
+        ask_backfill,
+        "Fetches the bars of [from, to) that are missing, and nothing else, in the background: follow it with"
+        " `backfillJob`. The same again, while it waits or runs, is the same job.",
     )
 
 

@@ -9,6 +9,7 @@ from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
 from db.database import Database
+from db.jobs import JobQueue
 from db.markets import MarketCache
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
@@ -50,5 +51,6 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         source_stats=SourceStatsStore(database),
         budgets={},
         hub=Hub(redis, keys, cache),
+        jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=True),
     )
