@@ -77,6 +77,20 @@ _NEWEST = f"""
           WHERE symbol = $1 AND interval_type = $2 AND period_start >= $3 AND period_start < $4
           ORDER BY period_start DESC LIMIT $5) AS bars
 """  # noqa: S608 - every part is a constant of this module
+_ACTIONS_SINCE = """
+    SELECT period_start, split_factor::float8, dividend::float8 FROM historical_data
+    WHERE symbol = $1 AND interval_type = 'D1' AND period_start >= $2 AND (split_factor <> 1 OR dividend <> 0)
+    ORDER BY period_start
+"""
+_CLOSE_BEFORE = """
+    SELECT action.time, before.close_price::float8 FROM unnest($2::timestamptz[]) AS action (time)
+    CROSS JOIN LATERAL (
+        SELECT close_price FROM historical_data
+        WHERE symbol = $1 AND interval_type = 'D1'
+          AND period_start < action.time AND period_start >= action.time - interval '31 days'
+        ORDER BY period_start DESC LIMIT 1
+    ) AS before
+"""
 _EPOCH_2000_US = 946_684_800_000_000
 """What PostgreSQL counts instants from, in microseconds since 1970."""
 
@@ -183,27 +197,16 @@ class BarStore:
     async def actions(self, symbol: str, since: datetime) -> pl.DataFrame:
         """The splits and dividends from an instant on, as daily bars have them.
 
-        Columns: `time`, `split_factor` (new shares per old), `dividend` (cash per share), `previous_close`
-        (RAW close of the daily bar before, null if there is none); ascending.
+        Columns: `time`, `split_factor` (new shares per old), `dividend` (cash per share), `previous_close` of
+        dividends (RAW close of the daily bar before, null if there is none within a month); ascending.
         """
         async with self._database.connection() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT period_start, split_factor::float8, dividend::float8,
-                       (SELECT before.close_price::float8 FROM historical_data AS before
-                        WHERE before.symbol = action.symbol AND before.interval_type = 'D1'
-                          AND before.period_start < action.period_start
-                        ORDER BY before.period_start DESC LIMIT 1)
-                FROM historical_data AS action
-                WHERE symbol = $1 AND interval_type = 'D1' AND period_start >= $2
-                  AND (split_factor <> 1 OR dividend <> 0)
-                ORDER BY period_start
-                """,
-                symbol,
-                since,
-            )
+            rows = await connection.fetch(_ACTIONS_SINCE, symbol, since)
+            paid = [row["period_start"] for row in rows if row["dividend"]]
+            # Planned over every partition, so only where there is one.
+            closes = dict(await connection.fetch(_CLOSE_BEFORE, symbol, paid)) if paid else {}
         return pl.DataFrame(
-            [tuple(row) for row in rows],
+            [(*row, closes.get(row["period_start"])) for row in rows],
             schema={
                 "time": INSTANT,
                 "split_factor": pl.Float64(),

@@ -132,7 +132,7 @@ async def _newest(
         ):
             raise filled.error
         return None
-    actions = await _actions(world, series, raw["time"][0])
+    actions = await _actions(world, series, part, raw)
     if part is interval:
         frame = adjusted(frame, actions, series.adjustment)
     elif series.adjustment is not Adjustment.RAW and not actions.is_empty():
@@ -211,9 +211,15 @@ def _lacks(series: Series, part: Interval, bar: Window, missing: Window) -> bool
     return slot is not None and slot.time < end
 
 
-async def _actions(world: World, series: Series, since: datetime) -> pl.DataFrame:
+async def _actions(world: World, series: Series, part: Interval, raw: pl.DataFrame) -> pl.DataFrame:
     """Splits and dividends, each at the instant of the series from which on bars trade with it."""
-    actions = await world.bars.actions(series.symbol, Interval.D1.floor(since))
+    if part is Interval.D1:  # these bars have their own, so only later ones are looked for
+        own = raw.with_columns(previous_close=pl.col("close").shift(1)).filter(
+            (pl.col("split_factor") != 1) | (pl.col("dividend") != 0)
+        )
+        later = await world.bars.actions(series.symbol, raw["time"][-1] + _MICROSECOND)
+        return pl.concat([own.select(later.columns), later])
+    actions = await world.bars.actions(series.symbol, Interval.D1.floor(raw["time"][0]))
     if actions.is_empty() or not series.interval.is_intraday:
         return actions
     # A day is named by midnight in UTC; its session may begin on the date before.

@@ -212,7 +212,7 @@ async def test_actions_are_those_of_the_daily_bars_with_the_close_before(store: 
     await save(store, bar(at("2024-01-03"), split_factor=3.0), interval=Interval.H1)
     await save(store, bar(at("2024-01-03"), split_factor=3.0), symbol="MSFT")
     actions = await store.actions("AAPL", at("2024-01-02"))
-    assert actions.rows() == [(at("2024-01-05"), 2.0, 0.0, 80.0), (at("2024-01-08"), 1.0, 0.5, 40.0)]
+    assert actions.rows() == [(at("2024-01-05"), 2.0, 0.0, None), (at("2024-01-08"), 1.0, 0.5, 40.0)]
     assert (await store.actions("AAPL", at("2024-01-01"))).row(0) == (at("2024-01-01"), 1.0, 9.0, None)
     nothing = await store.actions("AAPL", at("2024-01-09"))
     assert (nothing.height, nothing.schema) == (0, actions.schema)
