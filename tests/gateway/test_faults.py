@@ -80,7 +80,7 @@ async def world(
         monkeypatch.setitem(routing.TIMEOUT_S, capability, TIMEOUT_S)
     world = made_of(database, redis, keys, kraken.source(), yahoo.source())
     yield world
-    await world.flights.aclose()
+    await world.supply.aclose()
     await world.router.aclose()
 
 
@@ -194,14 +194,14 @@ async def test_identical_cold_questions_for_bars_are_one_call_and_who_leaves_har
     await world.router.asset("BTC-USD")
     kraken.requests.clear()
     kraken.holds.clear()
-    waiting, join = 0, world.flights.join
+    waiting, join = 0, world.supply._flights.join
 
     async def joined(*question: Any) -> Any:
         nonlocal waiting
         waiting += 1
         return await join(*question)
 
-    monkeypatch.setattr(world.flights, "join", joined)
+    monkeypatch.setattr(world.supply._flights, "join", joined)
     asking = [asyncio.create_task(history(world)) for _ in range(40)]
     await until(lambda: waiting == 40)
     left = [leaving.cancel() for leaving in asking[::10]]
