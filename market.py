@@ -78,6 +78,22 @@ class PriceField(StrEnum):
     OHLC4 = "OHLC4"
 
 
+class Anchor(StrEnum):
+    """Where an indicator that adds up bar after bar begins anew: each day, week (Monday), month, quarter or year."""
+
+    SESSION = "SESSION"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+
+    @property
+    def span(self) -> timedelta:
+        """The nominal length; never shorter than the stretch."""
+        return timedelta(days=_ANCHOR_DAYS[self])
+
+
+_ANCHOR_DAYS: Final = {"SESSION": 1, "WEEK": 7, "MONTH": 31, "QUARTER": 92, "YEAR": 366}
 _SECONDS: Final = {"M1": 60, "M5": 300, "M15": 900, "M30": 1800, "H1": 3600, "H4": 14400, "D1": 86400}
 _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Final
 import indicators
 from indicators.indicator import REGISTERED, Indicator
 
-for _module in pkgutil.iter_modules(indicators.__path__, "indicators."):
+for _module in pkgutil.walk_packages(indicators.__path__, "indicators."):
     if _module.name != __name__:
         importlib.import_module(_module.name)
 

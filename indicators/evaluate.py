@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-from indicators.indicator import Call
+from indicators.indicator import DERIVED, Call
 
 Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 """What one call gives: a series, or one for each of its outputs by name."""
@@ -14,11 +14,14 @@ Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
     """The values of each call, in order: Float64, as long as `bars`, null where undefined, never NaN or infinite.
 
-    `bars` has `open`, `high`, `low`, `close` without nulls, and `volume`, ascending by time. Equal calls are
-    computed once, all of them in one select.
+    `bars` has `time`, `open`, `high`, `low`, `close` without nulls, and `volume`, ascending by time. Days, weeks and
+    months begin at midnight in the zone of `time`. Equal calls are computed once, all of them in one select.
     """
     columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
     structs = [column for call, column in columns.items() if call.indicator.outputs_type]
+    read = {name for call in columns for name in call.indicator.inputs}
+    if derived := [expression for name, expressions in DERIVED.items() if name in read for expression in expressions]:
+        bars = bars.with_columns(derived)
     raw = bars.select(call.expression.alias(column) for call, column in columns.items())
     value = pl.all().cast(pl.Float64)
     frame = raw.unnest(structs, separator=".").select(pl.when(value.is_finite()).then(value))

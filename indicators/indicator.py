@@ -1,16 +1,18 @@
 """What an indicator is: one function on Polars expressions, whose signature and docstring say all about it."""
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 import polars as pl
 from polars import Expr
 
 from errors import InvalidParameter, InvalidPeriod
-from market import PriceField
+from market import Anchor, Interval, PriceField
 
 _open, _high, _low, _close, _volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
 _PRICES: Final = {
@@ -23,7 +25,29 @@ _PRICES: Final = {
     PriceField.HLC3: (_high + _low + _close) * (1 / 3),
     PriceField.OHLC4: (_open + _high + _low + _close) / 4,
 }
-_INPUTS: Final = {"open": _open, "high": _high, "low": _low, "close": _close, "volume": _volume}
+_INPUTS: Final = {
+    "open": _open,
+    "high": _high,
+    "low": _low,
+    "close": _close,
+    # What a bar without volume means to those after it; the bar itself has no value (see `_expression`).
+    "volume": _volume.fill_null(0),
+    "candle": tuple(pl.col(f"{name}_units") for name in ("open", "high", "low", "close")),
+}
+DERIVED: Final = {"candle": [(price * 1e8).round().name.suffix("_units") for price in (_open, _high, _low, _close)]}
+"""What `evaluate` computes once for all the calls that read the input.
+
+A candle is its four prices in whole units of 1e-8: sums and differences of them are exact, so two bodies of 10 cents
+are equal, and no rounding of earlier bars decides whether a pattern is there.
+"""
+_EVERY: Final = {
+    Anchor.SESSION: "1d",
+    Anchor.WEEK: "1w",
+    Anchor.MONTH: "1mo",
+    Anchor.QUARTER: "1q",
+    Anchor.YEAR: "1y",
+}
+_MOST_BARS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +74,11 @@ class Outputs:
 
 
 Period = Annotated[int, Bounds(1, 1000)]
+Sample = Annotated[int, Bounds(2, 1000)]
+"""A period of at least two bars, where one has no spread."""
+Multiple = Annotated[float, Bounds(0.001, 50)]
+Candle: TypeAlias = tuple[Expr, Expr, Expr, Expr]
+"""Open, high, low and close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +117,37 @@ class IndicatorParameter:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class IndicatorChoice:
+    """An argument of an indicator that is one of an enum; it has no range."""
+
+    name: str
+    type: str
+    default: str
+    minimum: None = None
+    maximum: None = None
+
+
+_CHOICES: Final = {
+    "of": IndicatorChoice("of", "PriceField", PriceField.CLOSE),
+    "anchor": IndicatorChoice("anchor", "Anchor", "null"),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Indicator:
     """One entry of the catalogue, read off the signature and the docstring of `function`.
 
-    `docs` is the docstring, with the parameters named as clients write them. `inputs` are the series that it
-    reads; `of` among them stands for the price that the caller chooses. `outputs_type` is None where it gives
-    one series, which `outputs` then calls by the indicator's own name.
+    `text` is the docstring, with the parameters named as clients write them. `inputs` are the series that it
+    reads; `of` among them stands for the price that the caller chooses, `anchor` for the stretch that the caller
+    chooses, which begins anew each day, month, … `outputs_type` is None where it gives one series, which `outputs`
+    then calls by the indicator's own name.
     """
 
     name: str
     title: str
     group: str
-    docs: str
+    text: str
     inputs: tuple[str, ...]
     parameters: tuple[IndicatorParameter, ...]
     outputs: tuple[str, ...]
@@ -111,20 +158,61 @@ class Indicator:
 
     @property
     def warm_up(self) -> int:
-        """Leading bars without a value, at the default parameters."""
-        return self.call().warm_up
+        """Leading bars without a value, at the default parameters; of what takes an anchor, for daily bars."""
+        defaults = {parameter.keyword: parameter.default_value for parameter in self.parameters}
+        return self.warm_up_rule(**defaults, **_anchor_bars(self, _usual_anchor(Interval.D1), Interval.D1))
 
-    def call(self, *, of: PriceField | None = None, **arguments: float) -> "Call":
-        """The indicator with these arguments, by Python keyword; `of` is CLOSE unless said otherwise.
+    @property
+    def source(self) -> str:
+        """Where the formula comes from: `Wilder 1978`."""
+        return self.text.partition("\n\n")[0].rpartition("(")[2].partition(")")[0]
 
+    @property
+    def null_rules(self) -> list[str]:
+        """Where there is no value, beside what `text` says."""
+        leading = self.warm_up
+        if leading and "anchor" in self.inputs:
+            rules = ["Null until a stretch has gone before."]
+        else:
+            rules = [f"The first {leading} bars are null with the defaults."] if leading else []
+        if "volume" in self.inputs:
+            rules.append(
+                "Null where the volume is unknown; such a bar counts as one without trades for those after it."
+            )
+        return rules
+
+    @property
+    def docs(self) -> str:
+        """All that a user of charts should know of it."""
+        rules = ["One value per bar.", *self.null_rules]
+        if "anchor" in self.inputs:
+            rules.append("`anchor` is SESSION for M1 to M30, MONTH for H1 and H4, YEAR for longer bars unless given.")
+        return f"{self.text}\n\n{' '.join(rules)}"
+
+    @property
+    def arguments(self) -> Sequence[IndicatorParameter | IndicatorChoice]:
+        """All that it takes, in the order in which clients see it."""
+        return [*self.parameters, *(choice for name, choice in _CHOICES.items() if name in self.inputs)]
+
+    def call(
+        self,
+        *,
+        of: PriceField | None = None,
+        anchor: Anchor | None = None,
+        interval: Interval = Interval.D1,
+        **arguments: float,
+    ) -> "Call":
+        """The indicator with these arguments, by Python keyword, for bars of the interval.
+
+        `of` is CLOSE unless said otherwise; `anchor` SESSION for M1 to M30, MONTH for H1 and H4, YEAR for longer.
         Raises InvalidPeriod or InvalidParameter, whatever is wrong first in the order of the signature.
         """
+        chosen: dict[str, PriceField | Anchor | None] = {"of": of, "anchor": anchor}
         known = [parameter.keyword for parameter in self.parameters]
         unknown = [keyword for keyword in arguments if keyword not in known]
-        if of is not None and "of" not in self.inputs:
-            unknown.append("of")
+        unknown += [keyword for keyword, value in chosen.items() if value is not None and keyword not in self.inputs]
         if unknown:
-            taken = [parameter.name for parameter in self.parameters] + ["of"] * ("of" in self.inputs)
+            taken = [argument.name for argument in self.arguments]
             raise InvalidParameter(
                 f"{self.name} has no {_camel_case(unknown[0])}; it takes {', '.join(taken) or 'nothing'}.",
                 parameter=_camel_case(unknown[0]),
@@ -136,15 +224,38 @@ class Indicator:
             for parameter in self.parameters
         }
         price = (of or PriceField.CLOSE) if "of" in self.inputs else None
+        stretch = (anchor or _usual_anchor(interval)) if "anchor" in self.inputs else None
         values = tuple(checked.items())
+        sizes = _anchor_bars(self, stretch, interval)
         return Call(
             indicator=self,
             of=price,
+            anchor=stretch,
             arguments=values,
-            expression=_expression(self, price, values),
-            warm_up=self.warm_up_rule(**checked),
-            settle=self.settle_rule(**checked),
+            expression=_expression(self, price, stretch, values),
+            warm_up=self.warm_up_rule(**sizes, **checked),
+            settle=self.settle_rule(**sizes, **checked),
         )
+
+
+def _usual_anchor(interval: Interval) -> Anchor:
+    if not interval.is_intraday:
+        return Anchor.YEAR
+    return Anchor.MONTH if interval in {Interval.H1, Interval.H4} else Anchor.SESSION
+
+
+def _anchor_bars(indicator: Indicator, anchor: Anchor | None, interval: Interval) -> dict[str, int]:
+    """The most bars of the interval that a stretch can hold, for the rules of an indicator that takes an anchor."""
+    if anchor is None or "anchor" not in indicator.inputs:
+        return {}
+    # A day, and what holds one, is an hour longer where clocks are set back.
+    bars = math.ceil((anchor.span + timedelta(hours=1)) / interval.span)
+    if bars > _MOST_BARS:
+        raise InvalidParameter(
+            f"anchor {anchor} of {indicator.name} takes up to {bars} bars of {interval}; give a shorter one.",
+            parameter="anchor",
+        )
+    return {"anchor": bars}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +264,12 @@ class Call:
 
     `warm_up` is how many leading bars have no value, counted until every output has one. `settle` is how many
     bars before a bar its value still hears: with as many in front of a window, the window's values are the same
-    however much longer the history is. Null `of`: the indicator does not take a price of choice.
+    however much longer the history is. Null `of` or `anchor`: the indicator does not take one.
     """
 
     indicator: Indicator
     of: PriceField | None
+    anchor: Anchor | None
     arguments: tuple[tuple[str, float], ...]
     expression: Expr = field(compare=False, repr=False)
     warm_up: int = field(compare=False)
@@ -166,9 +278,21 @@ class Call:
 
 # To build an expression takes as long as to evaluate it, and the same ones are asked for again and again.
 @lru_cache(maxsize=1024)
-def _expression(indicator: Indicator, of: PriceField | None, arguments: tuple[tuple[str, float], ...]) -> Expr:
-    series = {name: _PRICES[of] if of and name == "of" else _INPUTS[name] for name in indicator.inputs}
-    return indicator.function(**series, **dict(arguments))
+def _expression(
+    indicator: Indicator, of: PriceField | None, anchor: Anchor | None, arguments: tuple[tuple[str, float], ...]
+) -> Expr:
+    series: dict[str, Any] = {name: _INPUTS[name] for name in indicator.inputs if name in _INPUTS}
+    if of:
+        series["of"] = _PRICES[of]
+    if anchor:
+        series["anchor"] = pl.col("time").dt.truncate(_EVERY[anchor])
+    keywords = {_keyword(name): value for name, value in series.items()}
+    expression = indicator.function(**keywords, **dict(arguments))
+    return pl.when(_volume.is_not_null()).then(expression) if "volume" in series else expression
+
+
+def _keyword(name: str) -> str:
+    return "open_" if name == "open" else name
 
 
 REGISTERED: Final[dict[str, Indicator]] = {}
@@ -182,11 +306,13 @@ def indicator(
 ) -> Callable[[_Function], _Function]:
     """Put a function into the catalogue, and leave it as it is, so that others can be built on it.
 
-    Its parameters are series, known by their names (`open`, `high`, `low`, `close`, `volume`, or `of`), then
-    numbers with a default, annotated with their `Bounds`. It returns one Float64 expression, or a struct
-    annotated with its `Outputs`. NaN and infinity in what it returns become null in `evaluate`.
+    Its parameters are series, known by their names (`open_`, `high`, `low`, `close`, `volume`, `candle`, `of`, or
+    `anchor`), then numbers with a default, annotated with their `Bounds`. It returns one Float64 expression, or a
+    struct annotated with its `Outputs`. NaN and infinity in what it returns become null in `evaluate`. Where volume is
+    read, a bar whose volume is null has no value, and counts as one without trades for the bars after it.
 
-    `warm_up` and `settle` take the numbers by name and say what `Call` holds under these names. Without
+    `warm_up` and `settle` take the numbers by name, and as `anchor` how many bars a stretch has at most; they say what
+    `Call` holds under these names. Without
     `settle` the function depends on a window: the bar and the `warm_up` bars before it.
     Raises TypeError where the function leaves something unsaid.
     """
@@ -199,16 +325,17 @@ def indicator(
             raise TypeError(f"{name} has no docstring")
         if name in REGISTERED:
             raise TypeError(f"there are two indicators called {name}")
-        inputs = tuple(p for p in signature.parameters if p in _INPUTS or p == "of")
-        parameters = tuple(_parameter(p, name) for p in signature.parameters.values() if p.name not in inputs)
+        series = [p for p in signature.parameters if p.rstrip("_") in {*_INPUTS, "of", "anchor"}]
+        inputs = tuple(p.rstrip("_") for p in series)
+        parameters = tuple(_parameter(p, name) for p in signature.parameters.values() if p.name not in series)
         for parameter in parameters:
             docs = docs.replace(f"`{parameter.keyword}`", f"`{parameter.name}`")
         outputs = _metadata(signature.return_annotation, Outputs)
         REGISTERED[name] = Indicator(
             name=name,
             title=title,
-            group=function.__module__.rpartition(".")[2],
-            docs=docs,
+            group=function.__module__.split(".")[1],
+            text=docs,
             inputs=inputs,
             parameters=parameters,
             outputs=outputs.names if outputs else (name,),
