@@ -1,0 +1,1 @@
+"""The price seen as a wave (Ehlers)."""
