@@ -1,0 +1,1 @@
+"""How widely the price moves."""
