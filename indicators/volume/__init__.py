@@ -1,0 +1,1 @@
+"""How much is traded, and on which side."""
