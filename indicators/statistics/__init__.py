@@ -1,0 +1,1 @@
+"""How the last prices are distributed, and the straight line through them."""
