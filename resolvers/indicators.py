@@ -11,6 +11,7 @@ from errors import SourceError, SymbolNotFound, UnsupportedInterval
 from indicators.catalog import CATALOG
 from indicators.evaluate import Values, evaluate
 from indicators.indicator import Call, Indicator
+from market import Interval
 from resolvers.bars import load_bars
 from resolvers.history import History
 from resolvers.world import Context, World
@@ -24,6 +25,11 @@ class IndicatorScope:
         self._history = history
         self._loader: DataLoader[Call, Any] = DataLoader(self._evaluate)
 
+    @property
+    def interval(self) -> Interval:
+        """The length of the history's bars."""
+        return self._history.interval
+
     async def values(self, call: Call) -> Values:
         """One value per bar of the history, null where it is not defined."""
         values: Values = await self._loader.load(call)
@@ -33,7 +39,10 @@ class IndicatorScope:
         bars = self._history.frame
         settle = max(call.settle for call in calls)
         before = await self._before(settle) if settle else bars.clear()
-        evaluated = evaluate(pl.concat([before, bars]), calls)
+        whole = pl.concat([before, bars])
+        if self.interval.is_intraday:  # the days of the others are in UTC
+            whole = whole.with_columns(pl.col("time").dt.convert_time_zone(self._history.timezone))
+        evaluated = evaluate(whole, calls)
         return [_cut(values, before.height) for values in evaluated]
 
     async def _before(self, count: int) -> pl.DataFrame:

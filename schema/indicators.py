@@ -1,49 +1,47 @@
-"""The type `Indicators`, made from the catalogue: names, arguments, defaults and texts are the functions' own."""
+"""The types `Indicators` and `Patterns`, made from the catalogue: all they say is the functions' own."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Annotated, Any
 
+import polars as pl
 import strawberry
 
 from indicators import indicator as catalogued
 from indicators.catalog import CATALOG
-from market import PriceField
+from market import Anchor, PriceField
 from resolvers.indicators import IndicatorScope
-from schema.scalars import described
+from schema.scalars import described, resolved_by
 
 Series = list[float | None]
+Signs = list[int | None]
+PATTERNS = "patterns"
 
 
-def _indicators() -> type:
-    fields = {indicator.name: _field(indicator) for indicator in CATALOG.values()}
+def _type(name: str, fields: dict[str, tuple[Any, Any]], description: str) -> type:
+    """A type of the annotations and fields by name."""
     namespace = {name: field for name, (_, field) in fields.items()}
     annotations = {name: annotation for name, (annotation, _) in fields.items()}
-    made = type("Indicators", (), {**namespace, "__annotations__": annotations, "__module__": __name__})
-    return strawberry.type(
-        made,
-        description=(
-            "One field per indicator; each series has one value per bar, null where it is not yet defined. Warm-up"
-            " bars are fetched and cut off for you: the value at a bar does not depend on the window asked for."
-            " Aliases give one indicator several settings: fast: ema(period: 12) slow: ema(period: 26)"
-        ),
-    )
+    made = type(name, (), {**namespace, "__annotations__": annotations, "__module__": __name__})
+    return strawberry.type(made, description=description)
 
 
 def _field(indicator: catalogued.Indicator) -> tuple[Any, Any]:
     """The annotation and the field of an indicator."""
 
     async def values(root: IndicatorScope, **arguments: Any) -> Any:
-        found = await root.values(indicator.call(**arguments))
-        return SimpleNamespace(**found) if isinstance(found, Mapping) else found
+        found = await root.values(indicator.call(interval=root.interval, **arguments))
+        if isinstance(found, Mapping):
+            return SimpleNamespace(**found)
+        return found.cast(pl.Int32) if indicator.group == PATTERNS else found
 
     root = inspect.Parameter("root", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=IndicatorScope)
-    of = [_argument("of", PriceField, PriceField.CLOSE)] if "of" in indicator.inputs else []
+    chosen = [_CHOICES[name] for name in _CHOICES if name in indicator.inputs]
     numbers = [_number(parameter) for parameter in indicator.parameters]
     resolver: Callable[..., Any] = values
-    resolver.__signature__ = inspect.Signature([root, *numbers, *of], return_annotation=Any)  # type: ignore[attr-defined]
-    resolver.__annotations__ = {p.name: p.annotation for p in (root, *numbers, *of)}
+    resolver.__signature__ = inspect.Signature([root, *numbers, *chosen], return_annotation=Any)  # type: ignore[attr-defined]
+    resolver.__annotations__ = {p.name: p.annotation for p in (root, *numbers, *chosen)}
     docs = f"{indicator.title}. {indicator.docs}"
     return _output(indicator), strawberry.field(resolver=resolver, description=docs)
 
@@ -61,6 +59,10 @@ def _argument(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+_CHOICES = {
+    "of": _argument("of", PriceField, PriceField.CLOSE),
+    "anchor": _argument("anchor", Anchor | None, None),
+}
 _OUTPUTS: dict[str, type] = {}
 
 
@@ -68,23 +70,50 @@ def _output(indicator: catalogued.Indicator) -> Any:
     """A list of numbers, or the type with one such list for each output."""
     name = indicator.outputs_type
     if name is None:
-        return Series
+        return Signs if indicator.group == PATTERNS else Series
     if name not in _OUTPUTS:
         annotations = dict.fromkeys(indicator.outputs, Series)
         made = type(name, (), {"__annotations__": annotations, "__module__": __name__})
-        _OUTPUTS[name] = strawberry.type(made, description=f"The series of {indicator.name}.")
+        _OUTPUTS[name] = strawberry.type(made, description="Several series, each with one value per bar.")
     return _OUTPUTS[name]
 
 
-Indicators: Any = _indicators()
+def _scope(root: IndicatorScope) -> IndicatorScope:
+    return root
 
 
-@strawberry.type(description="A number that an indicator takes.")
+Patterns: Any = _type(
+    "Patterns",
+    {indicator.name: _field(indicator) for indicator in CATALOG.values() if indicator.group == PATTERNS},
+    "One field per candlestick pattern: 100 at the bar that completes a bullish one, -100 a bearish one, 0 where there"
+    " is none. A body is long if longer than the mean of the 10 before it, else short; a doji's is at most a tenth of"
+    " the mean range of 10 bars. A shadow is long if longer than its body, very long if twice as long, short if shorter"
+    " than the mean shadow of 10 bars, very short if under a tenth of their mean range. Near is within a fifth, far"
+    " beyond three fifths, equal within a twentieth of the mean range of 5 bars. White rises, black falls. Prices are"
+    " compared in whole units of 1e-8.",
+)
+Indicators: Any = _type(
+    "Indicators",
+    {
+        **{indicator.name: _field(indicator) for indicator in CATALOG.values() if indicator.group != PATTERNS},
+        PATTERNS: (Patterns, resolved_by(_scope, "Candlestick patterns.")),
+    },
+    "One field per indicator; each series has one value per bar, null where it is not yet defined. Warm-up"
+    " bars are fetched and cut off for you: the value at a bar does not depend on the window asked for."
+    " Aliases give one indicator several settings: fast: ema(period: 12) slow: ema(period: 26)",
+)
+
+
+def _arguments(root: catalogued.Indicator) -> Any:
+    return root.arguments
+
+
+@strawberry.type(description="An argument that an indicator takes.")
 class IndicatorParameter:
-    """As `indicators.indicator.IndicatorParameter`."""
+    """As `indicators.indicator.IndicatorParameter` and `IndicatorChoice`."""
 
     name: str
-    type: str = described("Int or Float.")
+    type: str = described("Int or Float, or the enum whose value it takes.")
     default: str = described("What it is unless said otherwise.")
     minimum: float | None
     maximum: float | None
@@ -94,10 +123,14 @@ class IndicatorParameter:
 class IndicatorInfo:
     """As `indicators.indicator.Indicator`."""
 
-    name: str = described("Its field under `Indicators`.")
+    name: str = described("Its field under `Indicators`, or under `Patterns`.")
     title: str = described("Its name in full.")
-    group: str = described("What it belongs to: trend, momentum, volatility, …")
+    group: str = described(
+        "What it belongs to: trend, momentum, volatility, volume, price, statistics, cycles or patterns."
+    )
     docs: str = described("What it says, its unit, its nulls, and where its formula comes from.")
-    parameters: list[IndicatorParameter]
+    parameters: list[IndicatorParameter] = resolved_by(_arguments, "What it takes.")
     outputs: list[str] = described("The names of its series.")
-    warm_up: int = described("Leading bars without a value, at the default parameters.")
+    warm_up: int = described(
+        "Leading bars without a value, at the default parameters; of pivots, at most as many daily bars."
+    )

@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from errors import InvalidSymbol, InvalidWindow
-from market import Adjustment, AssetType, Interval, MarketPhase, PriceField, ServedFrom, Symbol
+from market import Adjustment, Anchor, AssetType, Interval, MarketPhase, PriceField, ServedFrom, Symbol
 
 Timestamp = NewType("Timestamp", int)
 
@@ -95,6 +95,11 @@ strawberry.enum(
     MarketPhase,
     description="Where a market stands in its day; PRE and POST are trading outside the regular session. A lunch break"
     " is CLOSED.",
+)
+strawberry.enum(
+    Anchor,
+    description="Where an indicator that adds up bar after bar begins anew: each day, week (Monday), month, quarter or"
+    " year, by the clock of the venue.",
 )
 strawberry.enum(PriceField, description="The price of a bar that an indicator is computed of.")
 strawberry.enum(
