@@ -1,6 +1,7 @@
 """What the catalogue says of its indicators, what it refuses, and how a function gets into it."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from errors import InvalidParameter, InvalidPeriod, RequestError
 from indicators.catalog import CATALOG
 from indicators.evaluate import evaluate
 from indicators.indicator import REGISTERED, Bounds, Indicator, IndicatorParameter, Outputs, Period, indicator
-from market import PriceField
+from market import Anchor, Interval, PriceField
 from tests.indicators.bars import from_closes
 
 PARAMETERS = [(entry, parameter) for entry in CATALOG.values() for parameter in entry.parameters]
@@ -26,59 +27,153 @@ def described(entry: Indicator) -> tuple[object, ...]:
     return entry.title, entry.group, parameters, entry.outputs_type, entry.outputs, entry.warm_up, entry.call().settle
 
 
-def test_the_catalogue_describes_each_indicator_to_clients() -> None:
-    assert {name: described(entry) for name, entry in CATALOG.items()} == {
-        "bollingerBands": (
-            "Bollinger Bands",
-            "volatility",
-            [("period", "Int", "20", 1, 1000), ("standardDeviations", "Float", "2", 0.001, 50)],
-            "Bands",
-            ("upper", "middle", "lower"),
-            19,
-            19,
+GROUPS = {
+    "trend": 30,
+    "momentum": 35,
+    "volatility": 20,
+    "volume": 21,
+    "price": 16,
+    "statistics": 19,
+    "cycles": 8,
+    "patterns": 61,
+}
+
+
+def test_the_catalogue_has_its_groups() -> None:
+    assert Counter(entry.group for entry in CATALOG.values()) == GROUPS
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        (
+            "bollingerBands",
+            (
+                "Bollinger Bands",
+                "volatility",
+                [("period", "Int", "20", 1, 1000), ("standardDeviations", "Float", "2", 0.001, 50)],
+                "Bands",
+                ("upper", "middle", "lower"),
+                19,
+                19,
+            ),
         ),
-        "ema": ("Exponential Moving Average", "trend", [("period", "Int", "20", 1, 1000)], None, ("ema",), 19, 250),
-        "macd": (
-            "Moving Average Convergence Divergence",
-            "momentum",
-            [
-                ("fastPeriod", "Int", "12", 1, 1000),
-                ("slowPeriod", "Int", "26", 1, 1000),
-                ("signalPeriod", "Int", "9", 1, 1000),
-            ],
-            "Macd",
-            ("macd", "signal", "histogram"),
-            33,
-            437,
+        (
+            "ema",
+            ("Exponential Moving Average", "trend", [("period", "Int", "20", 1, 1000)], None, ("ema",), 19, 250),
         ),
-        "rsi": ("Relative Strength Index", "momentum", [("period", "Int", "14", 2, 1000)], None, ("rsi",), 14, 636),
-        "sma": ("Simple Moving Average", "trend", [("period", "Int", "20", 1, 1000)], None, ("sma",), 19, 19),
-    }
+        (
+            "macd",
+            (
+                "Moving Average Convergence Divergence",
+                "momentum",
+                [
+                    ("fastPeriod", "Int", "12", 1, 1000),
+                    ("slowPeriod", "Int", "26", 1, 1000),
+                    ("signalPeriod", "Int", "9", 1, 1000),
+                ],
+                "Macd",
+                ("macd", "signal", "histogram"),
+                33,
+                437,
+            ),
+        ),
+        ("rsi", ("Relative Strength Index", "momentum", [("period", "Int", "14", 2, 1000)], None, ("rsi",), 14, 636)),
+        ("sma", ("Simple Moving Average", "trend", [("period", "Int", "20", 1, 1000)], None, ("sma",), 19, 19)),
+        ("vwap", ("Volume Weighted Average Price", "volume", [], None, ("vwap",), 0, 367)),
+        (
+            "darkCloudCover",
+            (
+                "Dark Cloud Cover",
+                "patterns",
+                [("penetration", "Float", "0.5", 0, 1)],
+                None,
+                ("darkCloudCover",),
+                11,
+                11,
+            ),
+        ),
+    ],
+)
+def test_the_catalogue_describes_each_indicator_to_clients(name: str, description: tuple[object, ...]) -> None:
+    assert described(CATALOG[name]) == description
+
+
+def test_what_an_indicator_takes_of_a_list_is_described_too() -> None:
+    arguments = [(a.name, a.type, a.default, a.minimum, a.maximum) for a in CATALOG["vwap"].arguments]
+    assert arguments == [("anchor", "Anchor", "null", None, None)]
+    assert [a.name for a in CATALOG["sma"].arguments] == ["period", "of"]
 
 
 @pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
 def test_the_docs_say_what_comes_out_where_it_is_null_and_who_defined_it(entry: Indicator) -> None:
-    first, _, rest = entry.docs.partition("\n\n")
-    assert re.search(r"(in price units|0 to 100) \([A-Z].+\)\.$", first)
-    assert "null" in rest
-    assert "One value per bar" in rest
+    first = " ".join(entry.text.partition("\n\n")[0].split())
+    assert re.search(r" \([A-Z].+[0-9A-Za-z]\)\.", first)
+    assert entry.source in first
+    assert "One value per bar." in entry.docs
+    assert ("null" in entry.docs.lower()) == bool(entry.null_rules or "null" in entry.text.lower())
     assert "_" not in entry.docs
     assert entry.title[0].isupper()
+    assert entry.text.endswith(".")
+
+
+def test_types_of_several_series_have_the_same_series_everywhere() -> None:
+    outputs: dict[str, set[tuple[str, ...]]] = {}
+    for entry in CATALOG.values():
+        if entry.outputs_type:
+            outputs.setdefault(entry.outputs_type, set()).add(entry.outputs)
+    assert {name: len(kinds) for name, kinds in outputs.items()} == dict.fromkeys(outputs, 1)
 
 
 def test_the_docs_name_the_parameters_as_clients_write_them() -> None:
-    assert "the first `slowPeriod` + `signalPeriod` - 2" in " ".join(CATALOG["macd"].docs.split())
+    assert "after `slowPeriod` - 1 bars" in " ".join(CATALOG["macd"].docs.split())
+
+
+def test_the_docs_say_what_an_unknown_volume_and_an_anchor_mean() -> None:
+    assert CATALOG["vwap"].docs.endswith(
+        "One value per bar. Null where the volume is unknown; such a bar counts as one without trades for those after"
+        " it. `anchor` is SESSION for M1 to M30, MONTH for H1 and H4, YEAR for longer bars unless given."
+    )
+    assert CATALOG["sma"].docs.endswith("One value per bar. The first 19 bars are null with the defaults.")
+
+
+@pytest.mark.parametrize(
+    ("interval", "anchor", "usual", "settle"),
+    [
+        (Interval.M1, None, Anchor.SESSION, 1500),
+        (Interval.M30, None, Anchor.SESSION, 50),
+        (Interval.H1, None, Anchor.MONTH, 745),
+        (Interval.D1, None, Anchor.YEAR, 367),
+        (Interval.W1, None, Anchor.YEAR, 53),
+        (Interval.MN1, None, Anchor.YEAR, 12),
+        (Interval.D1, Anchor.WEEK, Anchor.WEEK, 8),
+        (Interval.M1, Anchor.MONTH, Anchor.MONTH, 44_700),
+    ],
+)
+def test_a_stretch_is_as_long_as_its_bars_may_be_many(
+    interval: Interval, anchor: Anchor | None, usual: Anchor, settle: int
+) -> None:
+    call = CATALOG["onBalanceVolume"].call(interval=interval, anchor=anchor)
+
+    assert (call.anchor, call.settle) == (usual, settle)
+
+
+def test_a_stretch_of_too_many_bars_is_refused() -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        CATALOG["vwap"].call(interval=Interval.M1, anchor=Anchor.YEAR)
+
+    assert str(caught.value) == "anchor YEAR of vwap takes up to 527100 bars of M1; give a shorter one."
 
 
 @each_parameter
 def test_both_ends_of_a_range_are_taken(entry: Indicator, parameter: IndicatorParameter) -> None:
-    assert parameter.check(parameter.minimum if parameter.type == "Float" else int(parameter.minimum), indicator="x")
-    assert parameter.check(parameter.maximum if parameter.type == "Float" else int(parameter.maximum), indicator="x")
+    for end in (parameter.minimum, parameter.maximum):
+        assert parameter.check(end if parameter.type == "Float" else int(end), indicator="x") == end
     assert parameter.minimum <= parameter.default_value <= parameter.maximum
 
 
 @each_parameter
-@pytest.mark.parametrize("value", [True, None, "5", float("nan"), float("inf"), -float("inf"), -1, 0, 10**30])
+@pytest.mark.parametrize("value", [True, None, "5", float("nan"), float("inf"), -float("inf"), -1, 10**30])
 def test_what_is_outside_a_range_is_refused(entry: Indicator, parameter: IndicatorParameter, value: Any) -> None:
     refused = InvalidPeriod if "period" in parameter.name.lower() else InvalidParameter
 
@@ -167,7 +262,7 @@ def test_one_function_makes_an_indicator(empty_catalogue: dict[str, Indicator]) 
     assert entry.inputs == ("high", "low")
     assert described(entry) == (
         "Weighted Range",
-        "test_catalog",
+        "indicators",
         [("period", "Int", "5", 1, 1000), ("weight", "Float", "0.25", -1, 1)],
         "Ranges",
         ("plain", "weighted"),

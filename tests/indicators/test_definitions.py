@@ -1,8 +1,8 @@
 """Each indicator against a plain loop written from its definition, and against published examples."""
 
+import importlib
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -10,117 +10,113 @@ import pytest
 
 from indicators.catalog import CATALOG
 from indicators.evaluate import evaluate
+from indicators.indicator import Indicator
 from market import PriceField
-from tests.indicators.bars import apple, from_closes
+from tests.indicators.bars import apple, candles, example, from_closes
+from tests.indicators.references.loops import Bars, Column, bars_of
 
-Column = list[float | None]
 Arguments = dict[str, Any]
+Outputs = dict[str, Column]
+
+each_indicator = pytest.mark.parametrize("indicator", CATALOG.values(), ids=CATALOG)
 
 
-def values(bars: pl.DataFrame, name: str, of: PriceField = PriceField.CLOSE, **arguments: float) -> dict[str, Column]:
+def values(bars: pl.DataFrame, name: str, of: PriceField = PriceField.CLOSE, **arguments: Any) -> Outputs:
     """What the indicator gives, by output."""
     indicator = CATALOG[name]
-    (result,) = evaluate(bars, [indicator.call(of=of, **arguments)])
+    price = of if "of" in indicator.inputs else None
+    (result,) = evaluate(bars, [indicator.call(of=price, **arguments)])
     series = {name: result} if isinstance(result, pl.Series) else result
     return {output: column.to_list() for output, column in series.items()}
 
 
-def mean(window: Sequence[float]) -> float:
-    return math.fsum(window) / len(window)
+def reference(indicator: Indicator) -> Callable[..., Column | Outputs]:
+    """The loop: the function of the same name in the references of the group."""
+    loops = importlib.import_module(f"tests.indicators.references.{indicator.group}")
+    found: Callable[..., Column | Outputs] = getattr(loops, indicator.function.__name__)
+    return found
 
 
-def exponential(prices: Sequence[float], period: int, alpha: float) -> Column:
-    """Begins with the mean of the first `period`; each further price counts alpha."""
-    if len(prices) < period:
-        return [None] * len(prices)
-    last = mean(prices[:period])
-    out: Column = [None] * (period - 1) + [last]
-    for price in prices[period:]:
-        last = alpha * price + (1 - alpha) * last
-        out.append(last)
-    return out
+def expected(bars: Bars, name: str, **arguments: float) -> Outputs:
+    """What the definition gives, by output."""
+    result = reference(CATALOG[name])(bars, **arguments)
+    return result if isinstance(result, dict) else {name: result}
 
 
-def sma(prices: Sequence[float], period: int) -> dict[str, Column]:
-    return {"sma": [None if i + 1 < period else mean(prices[i + 1 - period : i + 1]) for i in range(len(prices))]}
-
-
-def ema(prices: Sequence[float], period: int) -> dict[str, Column]:
-    return {"ema": exponential(prices, period, 2 / (period + 1))}
-
-
-def rsi(prices: Sequence[float], period: int) -> dict[str, Column]:
-    changes = [after - before for before, after in pairwise(prices)]
-    rises = exponential([max(change, 0.0) for change in changes], period, 1 / period)
-    falls = exponential([max(-change, 0.0) for change in changes], period, 1 / period)
-    out: Column = [None]
-    for rise, fall in zip(rises, falls, strict=True):
-        out.append(None if rise is None or fall is None or rise + fall == 0 else 100 * rise / (rise + fall))
-    return {"rsi": out}
-
-
-def macd(prices: Sequence[float], fast_period: int, slow_period: int, signal_period: int) -> dict[str, Column]:
-    fast, slow = ema(prices, fast_period)["ema"], ema(prices, slow_period)["ema"]
-    line: Column = [None if f is None or s is None else f - s for f, s in zip(fast, slow, strict=True)]
-    known = [value for value in line if value is not None]
-    signal = [*[None] * (len(line) - len(known)), *ema(known, signal_period)["ema"]]
-    histogram: Column = [None if s is None or m is None else m - s for m, s in zip(line, signal, strict=True)]
-    return {"macd": line, "signal": signal, "histogram": histogram}
-
-
-def bollinger_bands(prices: Sequence[float], period: int, standard_deviations: float) -> dict[str, Column]:
-    middle = sma(prices, period)["sma"]
-    upper: Column = []
-    lower: Column = []
-    for i, centre in enumerate(middle):
-        if centre is None:
-            upper.append(None)
-            lower.append(None)
-            continue
-        window = prices[i + 1 - period : i + 1]
-        width = standard_deviations * math.sqrt(math.fsum((price - centre) ** 2 for price in window) / period)
-        upper.append(centre + width)
-        lower.append(centre - width)
-    return {"upper": upper, "middle": middle, "lower": lower}
-
-
-def assert_same(got: dict[str, Column], expected: dict[str, Column], absolute: float = 0.0) -> None:
+def assert_same(got: Outputs, expected: Outputs, absolute: float | None = None) -> None:
+    """To a billionth; near 0 a difference of averages has no digits of its own, so to 1e-12 of the greatest value."""
     assert got.keys() == expected.keys()
     for output, column in expected.items():
         assert len(got[output]) == len(column)
-        for bar, (value, reference) in enumerate(zip(got[output], column, strict=True)):
-            assert (value is None) == (reference is None), (output, bar, value, reference)
-            if value is not None and reference is not None:
-                assert math.isclose(value, reference, rel_tol=1e-9, abs_tol=absolute), (output, bar, value, reference)
+        least = max((abs(value) for value in column if value is not None), default=0.0) * 1e-12
+        for bar, (value, wanted) in enumerate(zip(got[output], column, strict=True)):
+            assert (value is None) == (wanted is None), (output, bar, value, wanted)
+            if value is not None and wanted is not None:
+                close = math.isclose(value, wanted, rel_tol=1e-9, abs_tol=least if absolute is None else absolute)
+                assert close, (output, bar, value, wanted)
 
 
-REFERENCES: list[tuple[str, Callable[..., dict[str, Column]], Arguments]] = [
-    *(("sma", sma, {"period": period}) for period in (1, 2, 20, 200, 1000)),
-    *(("ema", ema, {"period": period}) for period in (1, 2, 20, 200, 1000)),
-    *(("rsi", rsi, {"period": period}) for period in (2, 3, 14, 200, 1000)),
-    ("macd", macd, {"fast_period": 12, "slow_period": 26, "signal_period": 9}),
-    ("macd", macd, {"fast_period": 1, "slow_period": 2, "signal_period": 1}),
-    ("macd", macd, {"fast_period": 5, "slow_period": 35, "signal_period": 50}),
-    ("bollingerBands", bollinger_bands, {"period": 1, "standard_deviations": 2}),
-    ("bollingerBands", bollinger_bands, {"period": 2, "standard_deviations": 50}),
-    ("bollingerBands", bollinger_bands, {"period": 20, "standard_deviations": 2}),
-    ("bollingerBands", bollinger_bands, {"period": 500, "standard_deviations": 0.5}),
-]
+def defaults(indicator: Indicator) -> Arguments:
+    return {parameter.keyword: parameter.default_value for parameter in indicator.parameters}
 
 
-@pytest.mark.parametrize(("name", "reference", "arguments"), REFERENCES)
-def test_apple_has_the_values_of_the_definition(
-    name: str, reference: Callable[..., dict[str, Column]], arguments: Arguments
-) -> None:
-    bars = apple()
-    # Near a crossing the difference of two averages is smaller than a billionth of them: 1e-12 of a 100-dollar price.
-    absolute = 1e-10 if name == "macd" else 0.0
-
-    assert_same(values(bars, name, **arguments), reference(bars["close"].to_list(), **arguments), absolute)
+def others(indicator: Indicator) -> Arguments:
+    """Arguments of about half the defaults."""
+    return {
+        p.keyword: max(int(p.minimum), int(p.default_value) // 2 + 1) if p.type == "Int" else p.default_value * 0.75
+        for p in indicator.parameters
+    }
 
 
 def test_every_indicator_has_a_reference() -> None:
-    assert {name for name, _, _ in REFERENCES} == set(CATALOG)
+    assert all(callable(reference(indicator)) for indicator in CATALOG.values())
+
+
+@each_indicator
+@pytest.mark.parametrize("arguments", [defaults, others])
+def test_apple_has_the_values_of_the_definition(
+    indicator: Indicator, arguments: Callable[[Indicator], Arguments]
+) -> None:
+    bars, chosen = apple().head(800), arguments(indicator)
+
+    assert_same(values(bars, indicator.name, **chosen), expected(bars_of(bars), indicator.name, **chosen))
+
+
+PATTERNS = [name for name, indicator in CATALOG.items() if indicator.group == "patterns"]
+# What even thousands of odd candles do not show: after 14 plain ones, open, high, low and close of each, in cents.
+RARE = {
+    "breakaway": (
+        100.0,
+        [(990, 991, 939, 940), (930, 931, 909, 910), (911, 926, 904, 905), (904, 920, 894, 895), (896, 936, 895, 935)],
+    ),
+    "concealingBabySwallow": (
+        100.0,
+        [(990, 990, 940, 940), (940, 940, 890, 890), (880, 895, 860, 860), (896, 896, 855, 855)],
+    ),
+    "threeStarsInTheSouth": (100.0, [(990, 990, 870, 940), (950, 950, 880, 930), (920, 920, 915, 915)]),
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns_are_found_where_the_definition_finds_them(name: str) -> None:
+    arguments = defaults(CATALOG[name])
+    for bars in (candles(1, 4000), apple(), *([example(RARE[name][1])] if name in RARE else [])):
+        wanted = expected(bars_of(bars), name, **arguments)
+        assert values(bars, name, **arguments) == wanted
+        if any(wanted[name]):
+            break
+    assert any(wanted[name]), "no example of the pattern"
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_patterns_are_found_in_their_examples(name: str) -> None:
+    value, rows = RARE[name]
+
+    assert values(example(rows), name)[name][-1] == value
+
+
+def of_closes(closes: list[float], name: str, **arguments: float) -> Outputs:
+    return expected(bars_of(from_closes(closes)), name, **arguments)
 
 
 def price(of: PriceField, open_: float, high: float, low: float, close: float) -> float:
@@ -140,7 +136,7 @@ def test_it_is_computed_of_the_price_that_was_asked_for(of: PriceField) -> None:
     bars = apple().head(200)
     prices = [price(of, *row) for row in bars.select("open", "high", "low", "close").iter_rows()]
 
-    assert_same(values(bars, "sma", of, period=3), sma(prices, 3))
+    assert_same(values(bars, "sma", of, period=3), of_closes(prices, "sma", period=3))
 
 
 # Daily closes and columns of the spreadsheets that go with StockCharts' ChartSchool pages.
@@ -242,11 +238,11 @@ def test_huge_and_tiny_prices_have_the_values_of_the_definition(scale: float) ->
     closes = [price * scale for price in CHART_SCHOOL_BANDS]
     bars = from_closes(closes)
 
-    assert_same(values(bars, "sma", period=5), sma(closes, 5))
-    assert_same(values(bars, "ema", period=5), ema(closes, 5))
-    assert_same(values(bars, "rsi", period=5), rsi(closes, 5))
+    assert_same(values(bars, "sma", period=5), of_closes(closes, "sma", period=5), 0.0)
+    assert_same(values(bars, "ema", period=5), of_closes(closes, "ema", period=5), 0.0)
+    assert_same(values(bars, "rsi", period=5), of_closes(closes, "rsi", period=5), 0.0)
     arguments: Arguments = {"fast_period": 3, "slow_period": 8, "signal_period": 4}
-    assert_same(values(bars, "macd", **arguments), macd(closes, 3, 8, 4), 1e-13 * scale)
+    assert_same(values(bars, "macd", **arguments), of_closes(closes, "macd", **arguments), 1e-13 * scale)
 
 
 @pytest.mark.parametrize("scale", [1e-100, 1e-12, 1e-6, 1.0, 1e12, 1e140])
@@ -255,14 +251,15 @@ def test_bands_of_huge_and_tiny_prices_have_their_width(scale: float) -> None:
 
     got = values(from_closes(closes), "bollingerBands", period=5, standard_deviations=2)
 
-    assert_same(got, bollinger_bands(closes, 5, 2))
+    assert_same(got, of_closes(closes, "bollingerBands", period=5, standard_deviations=2), 0.0)
 
 
 def test_a_price_that_has_left_the_window_leaves_nothing_behind() -> None:
     closes = [1e15] * 30 + CHART_SCHOOL_BANDS
     bars = from_closes(closes)
 
-    assert_same(values(bars, "sma", period=5), sma(closes, 5))
+    assert_same(values(bars, "sma", period=5), of_closes(closes, "sma", period=5), 0.0)
+    arguments: Arguments = {"period": 5, "standard_deviations": 2}
     assert_same(
-        values(bars, "bollingerBands", period=5, standard_deviations=2), bollinger_bands(closes, 5, 2), absolute=1e-9
+        values(bars, "bollingerBands", **arguments), of_closes(closes, "bollingerBands", **arguments), absolute=1e-9
     )

@@ -1,6 +1,8 @@
 """What holds for every indicator, whatever the bars and the arguments."""
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -12,8 +14,8 @@ from errors import InvalidParameter
 from indicators.catalog import CATALOG
 from indicators.evaluate import Values, evaluate
 from indicators.indicator import Call, Indicator, IndicatorParameter
-from market import PriceField
-from tests.indicators.bars import apple, from_closes, walk
+from market import Anchor, Interval, PriceField
+from tests.indicators.bars import from_closes, traded, walk
 
 
 def columns(values: Values) -> list[pl.Series]:
@@ -32,15 +34,15 @@ def argument(parameter: IndicatorParameter, greatest: int) -> st.SearchStrategy[
 
 
 @st.composite
-def calls(draw: st.DrawFn, greatest: int) -> Call:
-    """Any indicator of any price, its whole-number arguments up to `greatest`."""
-    indicator: Indicator = draw(st.sampled_from(list(CATALOG.values())))
+def calls(draw: st.DrawFn, greatest: int, name: str | None = None) -> Call:
+    """That indicator, or any, of any price, its whole-number arguments up to `greatest`."""
+    indicator: Indicator = CATALOG[name] if name else draw(st.sampled_from(list(CATALOG.values())))
     arguments: dict[str, Any] = {p.keyword: draw(argument(p, greatest)) for p in indicator.parameters}
     of = draw(st.sampled_from(PriceField)) if "of" in indicator.inputs else None
     try:
-        return indicator.call(of=of, **arguments)
+        return indicator.call(of=of, interval=Interval.M1, **arguments)
     except InvalidParameter:  # two arguments that do not go together: the defaults do
-        return indicator.call(of=of)
+        return indicator.call(of=of, interval=Interval.M1)
 
 
 @st.composite
@@ -52,59 +54,81 @@ def closes(draw: st.DrawFn, bars: int) -> list[float]:
     return walk(draw(st.integers(0, 2**32)), [*stretches, (bars, 0.01)], start)[:bars]
 
 
-def assert_equal_within(got: pl.Series, expected: pl.Series, price: float) -> None:
-    # The scale of a value is itself, and never less than a millionth of the price: a difference of averages that
-    # crosses zero, or an RSI near 0, has no digits of its own there.
-    for value, reference in zip(got, expected, strict=True):
-        assert (value is None) == (reference is None), (value, reference)
+SERIES: dict[str, Callable[[int], list[tuple[int, float]]]] = {
+    "calm after wild": lambda bars: [(bars // 2, 0.1), (bars, 1e-5)],
+    "standstills": lambda bars: [(37, 0.01), (90, 0), (50, 1e-4), (300, 0.02), (25, 0)] * (bars // 400 + 1),
+    "a long standstill, then moves": lambda bars: [(bars // 2, 0.01), (bars // 2 - 30, 0), (bars, 0.01)],
+    "a long standstill": lambda bars: [(bars // 3, 0.01), (bars, 0)],
+}
+
+
+@lru_cache
+def series(kind: str, bars: int) -> pl.DataFrame:
+    return traded(walk(1, SERIES[kind](bars))[:bars])
+
+
+@lru_cache
+def moving() -> pl.DataFrame:
+    return traded(walk(5, [(1600, 0.01)]))
+
+
+each_indicator = pytest.mark.parametrize("name", CATALOG)
+
+
+def assert_same_values(got: pl.Series, expected: pl.Series, scale: float) -> None:
+    """To a millionth of the value, and of nothing less than a thousandth of the greatest, where it crosses 0."""
+    for bar, (value, wanted) in enumerate(zip(got, expected, strict=True)):
+        assert (value is None) == (wanted is None), (bar, value, wanted)
         if value is not None:
-            assert math.isclose(value, reference, rel_tol=1e-6, abs_tol=1e-12 * price), (value, reference)
+            assert math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-9 * scale), (bar, value, wanted)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_the_value_at_a_bar_is_the_same_whatever_window_was_asked_for(data: st.DataObject) -> None:
-    call = data.draw(calls(greatest=30))
-    earlier, window = data.draw(st.integers(1, 600)), data.draw(st.integers(1, 50))
-    prices = data.draw(closes(earlier + call.settle + window))
-    bars = from_closes(prices)
-
-    whole, part = alone(bars, call), alone(bars.slice(earlier), call)
-
-    scale = 1e8 if call.indicator.name == "rsi" else max(prices)  # to a millionth of its 0 to 100
-    for full, cut in zip(whole, part, strict=True):
-        assert_equal_within(cut.tail(window), full.tail(window), scale)
-
-
-@pytest.mark.parametrize("name", CATALOG)
-@pytest.mark.parametrize("window", [1, 100, 1000])
-def test_the_newest_bars_of_apple_do_not_depend_on_the_window(name: str, window: int) -> None:
-    bars, call = apple(), CATALOG[name].call()
+@each_indicator
+@pytest.mark.parametrize("kind", SERIES)
+def test_the_value_at_a_bar_is_the_same_whatever_window_was_asked_for(name: str, kind: str) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
+    window = 60
+    bars = series(kind, next(length for length in (1200, 2600, 10_000) if length > 437 + call.settle + window))
 
     whole, part = alone(bars, call), alone(bars.tail(call.settle + window), call)
 
     for full, cut in zip(whole, part, strict=True):
-        assert_equal_within(cut.tail(window), full.tail(window), 1.0)
+        greatest: Any = full.abs().max()
+        assert_same_values(cut.tail(window), full.tail(window), greatest or 0.0)
 
 
-@pytest.mark.parametrize("name", CATALOG)
-def test_a_standstill_does_not_make_a_value_depend_on_the_window(name: str) -> None:
-    call = CATALOG[name].call()
-    prices = walk(7, [(call.settle + 100, 0.01), (call.settle + 100, 0), (100, 0.01)])
-    bars = from_closes(prices)
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_nor_does_it_with_other_arguments(data: st.DataObject) -> None:
+    call = data.draw(calls(greatest=30))
+    earlier, window = data.draw(st.integers(1, 600)), data.draw(st.integers(1, 50))
+    length = earlier + call.settle + window
+    seed = data.draw(st.integers(0, 2**32))
+    bars = traded(walk(seed, [(length // 2, 0.02), (40, 0), (length, 0.01)])[:length], seed)
+
+    whole, part = alone(bars, call), alone(bars.slice(earlier), call)
+
+    for full, cut in zip(whole, part, strict=True):
+        greatest: Any = full.abs().max()
+        assert_same_values(cut.tail(window), full.tail(window), greatest or 0.0)
+
+
+@each_indicator
+def test_a_prefix_of_the_bars_has_the_prefix_of_the_values(name: str) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
+    bars = series("standstills", 2600)
     whole = alone(bars, call)
 
-    for bar in range(call.settle, len(prices), 3):
-        part = alone(bars.slice(bar - call.settle, call.settle + 1), call)
-        for full, cut in zip(whole, part, strict=True):
-            assert_equal_within(cut.tail(1), full[bar : bar + 1], 1e8 if name == "rsi" else 100.0)
+    for length in (0, 1, 2, 3, 16, 64, 311, 1501, 2600):
+        for full, part in zip(whole, alone(bars.head(length), call), strict=True):
+            assert part.equals(full.head(length), null_equal=True)
 
 
 @settings(max_examples=100, deadline=None)
 @given(calls(greatest=60), closes(300), st.integers(0, 300))
 @example(CATALOG["sma"].call(of=PriceField.HLC3, period=1), [0.3] * 300, 1)
 def test_no_value_looks_ahead(call: Call, prices: list[float], length: int) -> None:
-    bars = from_closes(prices)
+    bars = traded(prices)
 
     whole, prefix = alone(bars, call), alone(bars.head(length), call)
 
@@ -112,16 +136,71 @@ def test_no_value_looks_ahead(call: Call, prices: list[float], length: int) -> N
         assert part.equals(full.head(length), null_equal=True)
 
 
-@settings(max_examples=100, deadline=None)
-@given(calls(greatest=1000), st.integers(0, 2**32))
-def test_warm_up_counts_the_leading_bars_without_a_value(call: Call, seed: int) -> None:
-    bars = from_closes(walk(seed, [(call.warm_up + 10, 0.01)]))
+# A fractal stands only where there is one, and pivots where a stretch begins: their warm-up is the least, or the most.
+EXACT = [
+    name for name, indicator in CATALOG.items() if name != "fractals" and "Pivot" not in str(indicator.outputs_type)
+]
+
+
+@pytest.mark.parametrize("name", EXACT)
+@settings(max_examples=4, deadline=None)
+@given(st.data())
+def test_warm_up_counts_the_leading_bars_without_a_value(name: str, data: st.DataObject) -> None:
+    call = data.draw(calls(greatest=200, name=name))
+    # The first bar has no range.
+    bars = moving().slice(1, call.warm_up + 11).with_columns(volume=pl.col("close"))
 
     known = [column.is_not_null() for column in alone(bars, call)]
 
     assert max(column.arg_max() or 0 for column in known) == call.warm_up
     assert all(column.tail(11).all() for column in known)
     assert call.settle >= call.warm_up
+
+
+def test_a_fractal_is_known_after_the_bars_that_confirm_it() -> None:
+    highs = [1.0, 2.0, 5.0, 3.0, 2.0, 2.0, 2.0]
+    bars = from_closes(highs).with_columns(low=pl.lit(1.0))
+
+    (up, down) = alone(bars, CATALOG["fractals"].call())
+
+    assert up.to_list() == [None] * 4 + [5.0] + [None] * 2
+    assert down.to_list() == [None] * 7
+
+
+def test_a_stretch_begins_at_midnight_in_the_zone_of_the_bars() -> None:
+    bars = from_closes([float(price) for price in range(1, 49)]).with_columns(
+        time=pl.datetime(2024, 1, 1, time_zone="UTC") + pl.duration(hours=pl.int_range(pl.len()))
+    )
+    call = CATALOG["pivotPoints"].call(interval=Interval.H1, anchor=Anchor.SESSION)
+    in_tokyo = bars.with_columns(pl.col("time").dt.convert_time_zone("Asia/Tokyo"))
+
+    first_known = [alone(frame, call)[0].is_not_null().arg_max() for frame in (bars, in_tokyo)]
+
+    assert first_known == [24, 15]
+    assert alone(bars, call)[0][24] == pytest.approx((24 + 1 + 24) / 3)
+
+
+@each_indicator
+def test_unknown_volume_leaves_a_hole_and_nothing_else(name: str) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
+    bars = moving()
+    hole = bars.with_columns(volume=pl.when(pl.int_range(pl.len()) != 1550).then(pl.col("volume")))
+    empty = bars.with_columns(volume=pl.when(pl.int_range(pl.len()) == 1550).then(0.0).otherwise(pl.col("volume")))
+
+    for missing, none in zip(alone(hole, call), alone(empty, call), strict=True):
+        reads = "volume" in call.indicator.inputs
+        assert missing.to_list() == [None if reads and i == 1550 else value for i, value in enumerate(none)]
+
+
+@each_indicator
+@pytest.mark.parametrize("volume", [None, 0.0])
+def test_bars_without_volume_have_values_or_nulls(name: str, volume: float | None) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
+    bars = moving().head(400).with_columns(volume=pl.lit(volume, pl.Float64))
+
+    for column in alone(bars, call):
+        assert column.is_finite().all()
+        assert column.null_count() == 400 or volume == 0 or "volume" not in call.indicator.inputs
 
 
 @settings(max_examples=300, deadline=None)
@@ -142,30 +221,24 @@ def test_values_are_numbers_or_null_however_odd_the_prices(
 
 @pytest.mark.parametrize("name", CATALOG)
 @pytest.mark.parametrize("length", [0, 1, 2])
-def test_a_frame_shorter_than_the_warm_up_gives_nulls(name: str, length: int) -> None:
+def test_a_frame_of_no_or_few_bars_is_taken(name: str, length: int) -> None:
     call = CATALOG[name].call()
 
     for column in alone(from_closes([10.0, 11.0][:length]), call):
         assert column.dtype == pl.Float64
-        assert column.to_list() == [None] * length
+        assert len(column) == length
+        assert call.warm_up == 0 or column.head(1).to_list() in ([], [None]) or call.indicator.outputs_type
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("sma", [0.1]),
-        ("ema", [0.1]),
-        ("rsi", [None]),
-        ("macd", [0, 0, 0]),
-        ("bollingerBands", [0.1, 0.1, 0.1]),
-    ],
-)
-def test_prices_that_never_move(name: str, expected: list[float | None]) -> None:
-    call = CATALOG[name].call()
+@each_indicator
+def test_prices_that_never_move_have_one_value_or_none(name: str) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
 
-    for column, value in zip(alone(from_closes([0.1] * 400), call), expected, strict=True):
-        settled = column.slice(call.warm_up).to_list()
-        assert settled == [None if value is None else pytest.approx(value, rel=1e-14, abs=1e-15)] * len(settled)
+    for column in alone(from_closes([0.1] * 1700), call):
+        settled = column.slice(max(call.settle, 1600)).to_list()
+        adds_up = name in {"accumulationDistribution", "onBalanceVolume", "priceVolumeTrend"}
+        assert settled[0] is None or adds_up or settled == [pytest.approx(settled[0], rel=1e-12)] * len(settled)
+        assert settled[0] is not None or settled == [None] * len(settled)
 
 
 @settings(max_examples=50, deadline=None)
