@@ -174,7 +174,8 @@ class Indicator:
         if leading and "anchor" in self.inputs:
             rules = ["Null until a stretch has gone before."]
         else:
-            rules = [f"The first {leading} bars are null with the defaults."] if leading else []
+            bars = "bar is" if leading == 1 else f"{leading} bars are"
+            rules = [f"The first {bars} null with the defaults."] if leading else []
         if "volume" in self.inputs:
             rules.append(
                 "Null where the volume is unknown; such a bar counts as one without trades for those after it."

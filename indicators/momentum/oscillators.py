@@ -8,7 +8,7 @@ from polars import Expr
 
 from errors import InvalidParameter
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import gap_range, highest, lives, lowest, ratio
+from indicators.ranges import gap_range, highest, let, lives, lowest, ratio, share
 from indicators.smoothing import fade, weighted_mean
 from indicators.trend.averages import ema, ema_settle, sma, smma, smma_settle
 
@@ -122,7 +122,7 @@ def williams_r(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
     Null where there was no range.
     """
     top = highest(high, period)
-    return 100 * ratio(close - top, top - lowest(low, period))
+    return 100 * (close - top) / (top - lowest(low, period))
 
 
 @indicator("Commodity Channel Index", warm_up=lambda period: period - 1)
@@ -162,11 +162,9 @@ def stochastic_momentum_index(
     top, bottom = highest(high, period), lowest(low, period)
     span = top - bottom
     distance = ema(ema(close - (top + bottom) / 2, long_period), short_period)
-    share = ratio(200 * distance, ema(ema(span, long_period), short_period), otherwise=0)
     alive = lives(span, fade(2 / (max(long_period, short_period) + 1)) + 1)
-    return pl.struct(value=pl.when(alive).then(share).otherwise(share * 0)).struct.with_fields(
-        signal=ema(pl.field("value"), signal_period)
-    )
+    value = 200 * share(distance, ema(ema(span, long_period), short_period), alive)
+    return pl.struct(value=value).struct.with_fields(signal=ema(pl.field("value"), signal_period))
 
 
 @indicator(
@@ -249,8 +247,9 @@ def fisher_transform(high: Expr, low: Expr, period: Period = 10) -> Fisher:
     price = (high + low) / 2
     place = 2 * ratio(price - lowest(price, period), highest(price, period) - lowest(price, period), 0.5) - 1
     smoothed = place.ewm_mean(alpha=0.33, adjust=False).clip(-0.999, 0.999)
-    value = ((1 + smoothed) / (1 - smoothed)).log().ewm_mean(alpha=0.5, adjust=False)
-    return pl.struct(value=value, trigger=value.shift(1))
+    turned = let(lambda smoothed: ((1 + smoothed) / (1 - smoothed)).log(), smoothed=smoothed)
+    value = turned.ewm_mean(alpha=0.5, adjust=False)
+    return pl.struct(value=value).struct.with_fields(trigger=pl.field("value").shift(1))
 
 
 @indicator("Elder Ray", warm_up=lambda period: period - 1, settle=ema_settle)
@@ -293,7 +292,9 @@ def schaff_trend_cycle(of: Expr, fast_period: Period = 23, slow_period: Period =
 
 
 def _halved_place(of: Expr, period: int, least: Expr) -> Expr:
-    bottom = lowest(of, period)
-    span = highest(of, period) - bottom
-    place = pl.when(span > least).then(100 * (of - bottom) / span).when(span.is_not_null()).then(50.0)
-    return place.ewm_mean(alpha=0.5, adjust=False)
+    def place(of: Expr, least: Expr) -> Expr:
+        bottom = lowest(of, period)
+        span = highest(of, period) - bottom
+        return pl.when(span > least).then(100 * (of - bottom) / span).when(span.is_not_null()).then(50.0)
+
+    return let(place, of=of, least=least).ewm_mean(alpha=0.5, adjust=False)

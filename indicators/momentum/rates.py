@@ -24,7 +24,7 @@ def momentum(of: Expr, period: Period = 10) -> Expr:
 @indicator("Rate of Change", warm_up=lambda period: period)
 def roc(of: Expr, period: Period = 10) -> Expr:
     """Change of the price over `period` bars, in percent (Achelis 2000). Null where the price was 0."""
-    return 100 * ratio(of - of.shift(period), of.shift(period))
+    return 100 * (of - of.shift(period)) / of.shift(period)
 
 
 def _change(of: Expr, period: int = 1) -> Expr:
@@ -80,7 +80,7 @@ def dpo(of: Expr, period: Period = 20) -> Expr:
 def disparity_index(of: Expr, period: Period = 14) -> Expr:
     """Distance of the price from its SMA, in percent of that (Nison 1994). Null where that is 0."""
     centre = sma(of, period)
-    return 100 * ratio(of - centre, centre)
+    return 100 * (of - centre) / centre
 
 
 def line_weights(period: int, at: float) -> list[float]:
@@ -100,7 +100,7 @@ def forecast_oscillator(of: Expr, period: Sample = 14) -> Expr:
     Null where the price is 0.
     """
     foretold = weighted_sum(of, line_weights(period, period)).shift(1)
-    return 100 * ratio(of - foretold, of)
+    return 100 * (of - foretold) / of
 
 
 @indicator(

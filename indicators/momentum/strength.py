@@ -7,7 +7,7 @@ import polars_talib as ta
 from polars import Expr
 
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import highest, lives, lowest, moves, ratio
+from indicators.ranges import highest, let, lives, lowest, moves, ratio, share
 from indicators.smoothing import fade
 from indicators.trend.averages import ema, ema_settle, sma, smma
 
@@ -55,10 +55,15 @@ def stochastic_rsi(
     `k` is its mean over `smoothing` bars, `d` the mean of `k` over `signal_period`. 50 where the RSI stood still.
     """
     strength = pl.when(of.cum_count() > period).then(rsi(of, period).fill_null(50.0))
-    bottom = lowest(strength, range_period)
-    span = highest(strength, range_period) - bottom
-    raw = pl.when(span > _STILL).then(100 * (strength - bottom) / span).when(span.is_not_null()).then(50.0)
-    return pl.struct(k=sma(raw, smoothing)).struct.with_fields(d=sma(pl.field("k"), signal_period))
+
+    def place(strength: Expr) -> Expr:
+        bottom = lowest(strength, range_period)
+        span = highest(strength, range_period) - bottom
+        return pl.when(span > _STILL).then(100 * (strength - bottom) / span).when(span.is_not_null()).then(50.0)
+
+    return pl.struct(k=sma(let(place, strength=strength), smoothing)).struct.with_fields(
+        d=sma(pl.field("k"), signal_period)
+    )
 
 
 @indicator(
@@ -73,7 +78,8 @@ def relative_momentum_index(of: Expr, period: Sample = 14, momentum_period: Peri
     """
     change = of - of.shift(momentum_period)
     rise, fall = smma(change.clip(lower_bound=0), period), smma((-change).clip(lower_bound=0), period)
-    return pl.when(lives(change, fade(1 / period) + 1)).then(100 * ratio(rise, rise + fall))
+    part = let(lambda rise, fall: 100 * rise / (rise + fall), rise=rise, fall=fall)
+    return pl.when(lives(change, fade(1 / period) + 1)).then(part)
 
 
 @indicator(
@@ -104,8 +110,8 @@ def connors_rsi(of: Expr, period: Sample = 3, streak_period: Sample = 2, rank_pe
 def cmo(of: Expr, period: Period = 14) -> Expr:
     """Rises less falls as a share of their sum, -100 to 100 (Chande 1994). Null where the price did not move."""
     change = of.diff()
-    share = 100 * change.rolling_sum(period) / change.abs().rolling_sum(period)
-    return pl.when(highest(of, period + 1) > lowest(of, period + 1)).then(share.clip(-100, 100))
+    part = 100 * change.rolling_sum(period) / change.abs().rolling_sum(period)
+    return pl.when(highest(of, period + 1) > lowest(of, period + 1)).then(part.clip(-100, 100))
 
 
 @indicator("Intraday Momentum Index", warm_up=lambda period: period - 1)
@@ -136,9 +142,8 @@ def true_strength_index(
     change = of.diff()
     smoothed = ema(ema(change, long_period), short_period)
     size = ema(ema(change.abs(), long_period), short_period)
-    share = ratio(100 * smoothed, size, otherwise=0)
     alive = lives(change, fade(2 / (max(long_period, short_period) + 1)) + 1)
-    return pl.struct(value=pl.when(alive).then(share).otherwise(share * 0)).struct.with_fields(
+    return pl.struct(value=100 * share(smoothed, size, alive)).struct.with_fields(
         signal=ema(pl.field("value"), signal_period)
     )
 
@@ -157,5 +162,5 @@ def efficiency_ratio(of: Expr, period: Period = 10) -> Expr:
     Null where the price did not move.
     """
     moved = highest(of, period + 1) > lowest(of, period + 1)
-    share = (of - of.shift(period)).abs() / of.diff().abs().rolling_sum(period)
-    return pl.when(moved).then(share.clip(upper_bound=1))
+    part = (of - of.shift(period)).abs() / of.diff().abs().rolling_sum(period)
+    return pl.when(moved).then(part.clip(upper_bound=1))

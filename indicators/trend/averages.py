@@ -11,7 +11,7 @@ from indicators.cycles.waves import has_wave
 from indicators.indicator import Bounds, Outputs, Period, Sample, indicator
 from indicators.ranges import ratio
 from indicators.recursion import adaptive_mean
-from indicators.smoothing import exponential_mean, fade, weighted_mean
+from indicators.smoothing import fade, weighted_mean
 
 Mama = Annotated[Expr, Outputs("Mama", "mama", "fama")]
 
@@ -39,7 +39,8 @@ def ema(of: Expr, period: Period = 20) -> Expr:
 
     It begins with the mean of the first `period` prices; each further price counts 2 / (`period` + 1).
     """
-    return exponential_mean(of, 2 / (period + 1), period)
+    # Not fill_nan, which names its input twice: an average of averages would compute theirs again and again.
+    return of if period == 1 else ta.ema(of, period).replace(math.nan, None)
 
 
 @indicator("Smoothed Moving Average", warm_up=lambda period: period - 1, settle=smma_settle)
@@ -49,7 +50,7 @@ def smma(of: Expr, period: Period = 14) -> Expr:
     Wilder's own average, also called RMA. It begins with the mean of the first `period` prices; each further price
     counts 1 / `period`.
     """
-    return exponential_mean(of, 1 / period, period)
+    return of if period == 1 else ta.rma(of, period).replace(math.nan, None)
 
 
 @indicator("Weighted Moving Average", warm_up=lambda period: period - 1)
@@ -201,13 +202,15 @@ def mama(
     until the price has moved on for 300.
     """
     # Not the kernel of the whole: its averages begin at 0, and take hundreds of bars to reach the price.
-    wave = ta.ht_phasor(of)
-    in_phase, quadrature = (wave.struct.field(name).fill_nan(None) for name in ("inphase", "quadrature"))
+    in_phase, quadrature = (pl.field(name).fill_nan(None) for name in ("inphase", "quadrature"))
     phase = ratio(quadrature, in_phase, otherwise=0).arctan() * (180 / math.pi)
-    fall = (phase.shift(1) - phase).clip(lower_bound=1)
-    # Where there is no wave its phase is noise.
-    alpha = (
-        pl.when(has_wave(of)).then((fast_limit / fall).clip(lower_bound=slow_limit)).otherwise(fall * 0 + slow_limit)
+    fall = (pl.field("phase").shift(1) - pl.field("phase")).clip(lower_bound=1)
+    quick = (fast_limit / fall).clip(lower_bound=slow_limit)
+    return (
+        ta.ht_phasor(of)
+        .struct.with_fields(of=of, wave=has_wave(of), phase=phase)
+        # Where there is no wave its phase is noise.
+        .struct.with_fields(alpha=pl.when(pl.field("wave")).then(quick).otherwise(fall * 0 + slow_limit))
+        .struct.with_fields(mama=adaptive_mean(pl.field("of"), pl.field("alpha")))
+        .struct.with_fields(fama=adaptive_mean(pl.field("mama"), pl.field("alpha") / 2))
     )
-    average = adaptive_mean(of, alpha)
-    return pl.struct(mama=average, fama=adaptive_mean(average, alpha / 2))

@@ -7,7 +7,7 @@ import polars_talib as ta
 from polars import Expr
 
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import gap_range, highest, lives, lowest, ratio
+from indicators.ranges import gap_range, highest, let, lives, lowest, ratio, share
 from indicators.smoothing import fade
 from indicators.trend.averages import smma, smma_settle
 
@@ -29,16 +29,20 @@ def _movement(high: Expr, low: Expr) -> tuple[Expr, Expr]:
 
 
 def _share(movement: Expr, span: Expr, period: int) -> Expr:
-    share = ratio(100 * smma(movement, period), smma(span, period), otherwise=0)
-    return pl.when(lives(span, fade(1 / period) + 1)).then(share).otherwise(share * 0)
+    return 100 * share(smma(movement, period), smma(span, period), lives(span, fade(1 / period) + 1))
 
 
 def _dx(high: Expr, low: Expr, period: int) -> Expr:
     # Both indicators have the same denominator, so it cancels.
+    def index(rise: Expr, fall: Expr, alive: Expr) -> Expr:
+        return 100 * share((rise - fall).abs(), rise + fall, alive)
+
+    def smoothed(plus: Expr, minus: Expr) -> Expr:
+        alive = lives(plus + minus, fade(1 / period) + 1)
+        return let(index, rise=smma(plus, period), fall=smma(minus, period), alive=alive)
+
     plus, minus = _movement(high, low)
-    rise, fall = smma(plus, period), smma(minus, period)
-    index = 100 * ratio((rise - fall).abs(), rise + fall, otherwise=0)
-    return pl.when(lives(plus + minus, fade(1 / period) + 1)).then(index).otherwise(index * 0)
+    return let(smoothed, plus=plus, minus=minus)
 
 
 @indicator("Plus Directional Indicator", warm_up=lambda period: period, settle=_index_settle)
@@ -85,8 +89,7 @@ def adx(high: Expr, low: Expr, period: Period = 14) -> Expr:
 )
 def adxr(high: Expr, low: Expr, period: Period = 14) -> Expr:
     """Mean of the ADX and the one `period` - 1 bars before, 0 to 100 (Wilder 1978)."""
-    strength = adx(high, low, period)
-    return (strength + strength.shift(period - 1)) / 2
+    return let(lambda strength: (strength + strength.shift(period - 1)) / 2, strength=adx(high, low, period))
 
 
 @indicator("Aroon", warm_up=lambda period: period)

@@ -65,7 +65,8 @@ def parabolic_sar(
 
     Each bar it moves by a factor of its distance from the trend's extreme; the factor grows by `acceleration` with
     each new extreme, to `maximum` at most. It begins long where the low fell by less than the high rose. Its path
-    depends on when it last turned: windows agree once both have turned at the same bar.
+    depends on when it last turned: windows agree once both have turned at the same bar, which a standstill of hundreds
+    of bars can put off.
     """
     return ta.sar(high, low, acceleration, max(acceleration, maximum))
 

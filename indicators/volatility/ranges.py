@@ -6,7 +6,7 @@ import polars as pl
 from polars import Expr
 
 from indicators.indicator import Period, Sample, indicator
-from indicators.ranges import gap_range, highest, lowest, ratio
+from indicators.ranges import gap_range, highest, let, lives, lowest
 from indicators.smoothing import fade
 from indicators.trend.averages import ema, ema_settle, smma, smma_settle
 
@@ -31,7 +31,7 @@ def atr(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
 )
 def natr(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
     """The ATR in percent of the close (Forman 2006). Null where the close is 0."""
-    return ratio(100 * atr(high, low, close, period), close)
+    return 100 * atr(high, low, close, period) / close
 
 
 @indicator("Average Bar Range", warm_up=lambda period: period - 1)
@@ -48,7 +48,7 @@ def choppiness_index(high: Expr, low: Expr, close: Expr, period: Sample = 14) ->
     there was no range. A gap in front of the window can lift it above 100.
     """
     whole = highest(high, period) - lowest(low, period)
-    return ratio(gap_range(high, low, close).rolling_sum(period), whole).log() * (100 / math.log(period))
+    return (gap_range(high, low, close).rolling_sum(period) / whole).log() * (100 / math.log(period))
 
 
 @indicator(
@@ -62,9 +62,13 @@ def chaikin_volatility(high: Expr, low: Expr, period: Period = 10, change_period
     Null where the bars of the earlier average had no range, or it is so long ago that it is forgotten.
     """
     span = high - low
-    known = pl.when(span.rolling_max(fade(2 / (period + 1)) + 1, min_samples=1) > 0).then(ema(span, period))
-    before = known.shift(change_period)
-    return 100 * ratio(ema(span, period) - before, before)
+    alive = lives(span, fade(2 / (period + 1)) + 1)
+
+    def change(average: Expr, alive: Expr) -> Expr:
+        before = pl.when(alive).then(average).shift(change_period)
+        return 100 * (average - before) / before
+
+    return let(change, average=ema(span, period), alive=alive)
 
 
 @indicator(
@@ -79,7 +83,10 @@ def mass_index(high: Expr, low: Expr, period: Sample = 9, sum_period: Period = 2
     forgotten, a bar adds 1.
     """
     span = high - low
+
+    def part(once: Expr, twice: Expr, alive: Expr) -> Expr:
+        return pl.when(alive & (twice > 0)).then(once / twice).when(twice.is_not_null()).then(1.0)
+
     once = ema(span, period)
-    twice = ema(once, period)
-    alive = span.rolling_max(fade(2 / (period + 1)) + 1, min_samples=1) > 0
-    return pl.when(alive & (twice > 0)).then(once / twice).when(twice.is_not_null()).then(1.0).rolling_sum(sum_period)
+    alive = lives(span, fade(2 / (period + 1)) + 1)
+    return let(part, once=once, twice=ema(once, period), alive=alive).rolling_sum(sum_period)

@@ -5,7 +5,7 @@ from polars import Expr
 
 from indicators.indicator import Period, indicator
 from indicators.momentum.oscillators import Ppo, check_faster, difference_settle, difference_warm_up
-from indicators.ranges import highest, lives, ratio
+from indicators.ranges import highest, lives, share
 from indicators.smoothing import fade
 from indicators.trend.averages import ema
 
@@ -30,7 +30,7 @@ def relative_volume(volume: Expr, period: Period = 20) -> Expr:
 def volume_rate_of_change(volume: Expr, period: Period = 14) -> Expr:
     """Change of the volume over `period` bars, in percent (Achelis 2000). Null where it was 0."""
     before = volume.shift(period)
-    return 100 * ratio(volume - before, before)
+    return 100 * (volume - before) / before
 
 
 @indicator(
@@ -47,10 +47,9 @@ def pvo(volume: Expr, fast_period: Period = 12, slow_period: Period = 26, signal
     """
     check_faster("pvo", fast_period, slow_period)
     slow = ema(volume, slow_period)
-    share = 100 * ratio(ema(volume, fast_period) - slow, slow, otherwise=0)
     alive = lives(volume, fade(2 / (slow_period + 1)) + 1)
     return (
-        pl.struct(value=pl.when(alive).then(share).otherwise(share * 0))
+        pl.struct(value=100 * share(ema(volume, fast_period) - slow, slow, alive))
         .struct.with_fields(signal=ema(pl.field("value"), signal_period))
         .struct.with_fields(histogram=pl.field("value") - pl.field("signal"))
     )
@@ -65,4 +64,4 @@ def turnover(high: Expr, low: Expr, close: Expr, volume: Expr) -> Expr:
 @indicator("Market Facilitation Index", warm_up=lambda: 0)
 def market_facilitation_index(high: Expr, low: Expr, volume: Expr) -> Expr:
     """Range per unit traded (Williams 1995). Null where nothing was traded."""
-    return ratio(high - low, volume)
+    return (high - low) / volume

@@ -90,4 +90,4 @@ def vwap(high: Expr, low: Expr, close: Expr, volume: Expr, anchor: Expr) -> Expr
     Null while nothing has been traded.
     """
     price = (high + low + close) * (1 / 3)
-    return ratio((price * volume).cum_sum().over(anchor), volume.cum_sum().over(anchor))
+    return (price * volume).cum_sum().over(anchor) / volume.cum_sum().over(anchor)

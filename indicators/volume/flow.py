@@ -7,7 +7,7 @@ from polars import Expr
 
 from indicators.indicator import Outputs, Period, indicator
 from indicators.momentum.oscillators import check_faster
-from indicators.ranges import highest, lives, ratio
+from indicators.ranges import highest, lives, ratio, share
 from indicators.smoothing import fade
 from indicators.trend.averages import ema, ema_settle, smma
 from indicators.volume.cumulative import money_flow_multiplier
@@ -52,8 +52,8 @@ def money_flow_index(high: Expr, low: Expr, close: Expr, volume: Expr, period: P
     change = price.diff()
     moved = pl.when(change != 0).then(price * volume).when(change == 0).then(0.0)
     risen = pl.when(change > 0).then(price * volume).when(change <= 0).then(0.0)
-    share = 100 * risen.rolling_sum(period) / moved.rolling_sum(period)
-    return pl.when(highest(moved, period) > 0).then(share.clip(0, 100))
+    part = 100 * risen.rolling_sum(period) / moved.rolling_sum(period)
+    return pl.when(highest(moved, period) > 0).then(part.clip(0, 100))
 
 
 @indicator("Force Index", warm_up=lambda period: period, settle=lambda period: 1 + 2 * ema_settle(period))
@@ -99,11 +99,6 @@ def klinger_oscillator(
     )
 
 
-def _signed_share(flow: Expr, volume: Expr, alive: Expr) -> Expr:
-    share = ratio(100 * flow, volume, otherwise=0)
-    return pl.when(alive).then(share).otherwise(share * 0)
-
-
 @indicator("Volume Zone Oscillator", warm_up=lambda period: period, settle=lambda period: 1 + 2 * ema_settle(period))
 def volume_zone_oscillator(close: Expr, volume: Expr, period: Period = 14) -> Expr:
     """EMA of the volume, signed by the change of the close, as a share of its EMA, -100 to 100 (Khalil 2011).
@@ -113,7 +108,7 @@ def volume_zone_oscillator(close: Expr, volume: Expr, period: Period = 14) -> Ex
     side = close.diff().sign()
     traded = volume + side * 0
     alive = lives(traded, fade(2 / (period + 1)) + 1)
-    return _signed_share(ema(side * volume, period), ema(traded, period), alive)
+    return 100 * share(ema(side * volume, period), ema(traded, period), alive)
 
 
 @indicator("Twiggs Money Flow", warm_up=lambda period: period, settle=lambda period: period + 2 * fade(1 / period))
@@ -127,4 +122,4 @@ def twiggs_money_flow(high: Expr, low: Expr, close: Expr, volume: Expr, period: 
     place = ratio(2 * close - top - bottom, top - bottom, otherwise=0) + before * 0
     traded = volume + before * 0
     alive = lives(traded, fade(1 / period) + 1)
-    return _signed_share(smma(place * traded, period), smma(traded, period), alive)
+    return 100 * share(smma(place * traded, period), smma(traded, period), alive)
