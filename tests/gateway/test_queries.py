@@ -162,6 +162,43 @@ async def test_an_indicator_does_not_depend_on_the_window(sandbox: Running) -> N
     assert short["bollingerBands"]["upper"] == pytest.approx(long["bollingerBands"]["upper"][-3:], rel=1e-6)
 
 
+async def test_patterns_are_signs_and_stretches_begin_where_asked(sandbox: Running) -> None:
+    data = await sandbox.data(
+        """{ history(symbol: "SIM003", interval: D1, from: "2024-01-30", to: "2024-02-06") {
+            bars { volume high low close }
+            indicators { vwap(anchor: MONTH) onBalanceVolume ichimoku { spanA lagging }
+                         patterns { doji engulfing darkCloudCover(penetration: 0.3) } } } }"""
+    )
+    bars, indicators = data["history"]["bars"], data["history"]["indicators"]
+    first = 2  # the first bar of February
+    typical = (bars[first]["high"] + bars[first]["low"] + bars[first]["close"]) / 3
+    assert indicators["vwap"][first] == pytest.approx(typical)
+    assert indicators["vwap"][first + 1] != pytest.approx(typical)
+    assert all(value in {-100, -80, 0, 80, 100} for values in indicators["patterns"].values() for value in values)
+    assert indicators["ichimoku"]["lagging"] == [bar["close"] for bar in bars]
+    assert len(indicators["onBalanceVolume"]) == len(bars)
+
+
+async def test_an_anchor_of_too_many_bars_is_refused_alone(sandbox: Running) -> None:
+    answer = await sandbox.ask(
+        '{ history(symbol: "AAPL", interval: M1, last: 2) { indicators { vwap(anchor: YEAR) } } }'
+    )
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["INVALID_PARAMETER"]
+
+
+async def test_the_catalogue_lists_every_indicator_with_what_it_takes(sandbox: Running) -> None:
+    query = "{ indicatorCatalog { name group outputs warmUp parameters { name type default minimum maximum } } }"
+    catalog = {entry["name"]: entry for entry in (await sandbox.data(query))["indicatorCatalog"]}
+    assert len(catalog) == 210
+    assert catalog["vwap"] == {
+        "name": "vwap",
+        "group": "volume",
+        "outputs": ["vwap"],
+        "warmUp": 0,
+        "parameters": [{"name": "anchor", "type": "Anchor", "default": "null", "minimum": None, "maximum": None}],
+    }
+
+
 async def test_assets_are_found_by_symbol_and_name_page_by_page(sandbox: Running) -> None:
     query = """query ($search: String, $first: Int!, $after: String, $type: AssetType) {
         assets(search: $search, first: $first, after: $after, type: $type) {
