@@ -26,7 +26,7 @@ from strawberry.execution import optimized_is_awaitable
 from gateway.plain import Reader, compile_reader
 from gateway.variables import Variables
 
-MAX_READERS = 1000
+MAX_READERS = 100
 """Of one document: its variables may switch its fields on and off in more ways than are worth keeping."""
 
 
