@@ -1,4 +1,4 @@
-"""S1 and S2: bars and quotes over HTTP, ours beside stock Strawberry and a REST route written by hand.
+"""S1 to S3: bars, quotes and indicators over HTTP, ours beside stock Strawberry and a REST route written by hand.
 
     python -m bench.http [--rounds 5]
 
@@ -20,6 +20,12 @@ from bench.peers import Peer, cpu_of, get, machine, median, post, serving, table
 BARS = f"{{ bars {{ {' '.join(BAR_FIELDS)} }} }}"
 QUOTE_FIELDS = ("symbol", "price", "change", "changePercent", "volume", "currency", "time")
 QUOTES = f"query ($symbols: [Symbol!]!) {{ quotes(symbols: $symbols) {{ {' '.join(QUOTE_FIELDS)} }} }}"
+CHART = """{ chart { indicators {
+  sma(period: 50) ema(period: 20) wma(period: 20) tema(period: 20) bollingerBands(period: 20) { upper middle lower }
+  parabolicSar rsi macd { macd signal histogram } stochastic { k d } cci(period: 20) williamsR roc(period: 10)
+  momentum(period: 10) adx aroon(period: 14) { up down } atr standardDeviation(period: 20) moneyFlowIndex
+  linearRegression(period: 14) balanceOfPower
+} } }"""
 SECONDS = 1.5
 CONNECTIONS = 8
 
@@ -59,6 +65,13 @@ async def main(rounds: int) -> None:
         print(_table("S1: 5 000 bars x 6 fields", took, "at least 40 x stock, at most 0.6 of REST's time"))
         took = await measured(peer, {**{path: post(path, quotes) for path in paths}, "rest": get(rest_quotes)}, rounds)
         print(_table("S2: 10 quotes x 7 fields", took, "at least 12 x stock, at most 2.5 times REST's time"))
+
+        chart = orjson.dumps({"query": CHART})
+        assert len(asked(peer, "/ours", chart)["data"]["chart"]["indicators"]) == len(
+            asked(peer, "/rest/chart")["indicators"]
+        )
+        took = await measured(peer, {**{path: post(path, chart) for path in paths}, "rest": get("/rest/chart")}, rounds)
+        print(_table("S3: 20 indicators x 500 bars", took, "at most twice the time of TA-Lib's calls in a REST route"))
 
 
 def _table(title: str, took: Mapping[str, float], goal: str) -> str:

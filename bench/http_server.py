@@ -1,4 +1,4 @@
-"""The server of `bench.http`: the same bars and quotes from ours, from stock Strawberry and from hand-written REST.
+"""The server of `bench.http`: the same from ours, from stock Strawberry and from hand-written REST.
 
 python -m bench.http_server
 """
@@ -14,6 +14,7 @@ from typing import Any, cast
 import orjson
 import polars as pl
 import strawberry
+import talib
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,19 +24,25 @@ from strawberry.asgi import GraphQL
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
+import resolvers.indicators
 from db.documents import DocumentStore
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
-from market import Provenance, Quote, ServedFrom, Symbol
+from market import Adjustment, Interval, Provenance, Quote, ServedFrom, Symbol
+from resolvers.bars import Bars, Series
+from resolvers.history import History
 from resolvers.rows import Rows
+from resolvers.world import Context
 from schema.build import Schema
 from schema.history import Bar
+from schema.history import History as HistoryType
 from schema.quote import Quote as QuoteType
 from schema.scalars import SCALARS
 from settings import Settings
 
 BARS = 5000
 BAR_FIELDS = ("epoch", "open", "high", "low", "close", "volume")
+CHART_BARS = 500
 SYMBOLS = [f"SYM{number}" for number in range(10)]
 
 
@@ -71,7 +78,57 @@ def quotes() -> dict[str, Quote]:
     }
 
 
-def schema(held_bars: Any, held_quotes: dict[str, Quote], *extensions: Any) -> Schema:
+def chart(rows: Rows) -> History:
+    """The newest bars as a history, whose warm-up bars are in memory too."""
+    frame = rows.frame.with_columns(vwap=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64), is_final=pl.lit(True))
+
+    async def load_bars(world: object, series: Series, count: int, end: datetime) -> Any:
+        return SimpleNamespace(frame=frame.filter(pl.col("time") < end).tail(count))
+
+    setattr(resolvers.indicators, "load_bars", load_bars)  # noqa: B010  (no name of it is exported)
+    newest = frame.tail(CHART_BARS)
+    told = Provenance(source="bench", served_from=ServedFrom.STORE, received_at=datetime.now(UTC))
+    return History(
+        series=Series("SYM0", Interval.M1, Adjustment.RAW, "CRYPTO"),
+        currency="USD",
+        timezone="UTC",
+        bars_found=Bars(newest, newest.clear(), (), told, None),
+        asked_to=datetime.now(UTC),
+    )
+
+
+def direct(frame: pl.DataFrame) -> dict[str, Any]:
+    """What `bench.http.CHART` asks, by 20 calls of TA-Lib."""
+    opened, high, low, close, volume = (frame[name].to_numpy() for name in ("open", "high", "low", "close", "volume"))
+    upper, middle, lower = talib.BBANDS(close, 20)
+    macd, signal, histogram = talib.MACD(close)
+    k, d = talib.STOCH(high, low, close, fastk_period=14, slowk_period=3, slowd_period=3)
+    down, up = talib.AROON(high, low, 14)
+    return {
+        "sma": talib.SMA(close, 50),
+        "ema": talib.EMA(close, 20),
+        "wma": talib.WMA(close, 20),
+        "tema": talib.TEMA(close, 20),
+        "bollingerBands": {"upper": upper, "middle": middle, "lower": lower},
+        "sar": talib.SAR(high, low),
+        "rsi": talib.RSI(close),
+        "macd": {"macd": macd, "signal": signal, "histogram": histogram},
+        "stochastic": {"k": k, "d": d},
+        "cci": talib.CCI(high, low, close, 20),
+        "williamsR": talib.WILLR(high, low, close),
+        "roc": talib.ROC(close, 10),
+        "momentum": talib.MOM(close, 10),
+        "adx": talib.ADX(high, low, close),
+        "aroon": {"up": up, "down": down},
+        "atr": talib.ATR(high, low, close),
+        "standardDeviation": talib.STDDEV(close, 20),
+        "moneyFlowIndex": talib.MFI(high, low, close, volume),
+        "linearRegression": talib.LINEARREG(close, 14),
+        "balanceOfPower": talib.BOP(opened, high, low, close),
+    }
+
+
+def schema(held_bars: Any, held_quotes: dict[str, Quote], held_chart: Any, *extensions: Any) -> Schema:
     """Our types over what is held in memory."""
 
     async def all_bars() -> Any:
@@ -80,21 +137,35 @@ def schema(held_bars: Any, held_quotes: dict[str, Quote], *extensions: Any) -> S
     async def some_quotes(symbols: list[Symbol]) -> Any:
         return [held_quotes.get(symbol) for symbol in symbols]
 
+    async def one_chart() -> Any:
+        return held_chart
+
     @strawberry.type
     class Query:
+        chart: HistoryType = strawberry.field(resolver=one_chart)
         bars: list[Bar] = strawberry.field(resolver=all_bars)
         quotes: list[QuoteType | None] = strawberry.field(resolver=some_quotes)
 
     return Schema(Query, config=StrawberryConfig(scalar_map=SCALARS), extensions=list(extensions))
 
 
+class Stock(GraphQL[Context, None]):
+    """Strawberry's own view, with our context."""
+
+    async def get_context(self, request: Any, response: Any) -> Context:
+        """As our gateway makes it."""
+        return Context(world=request.state.world)
+
+
 def application() -> Starlette:
     """Every peer, each on a path of its own."""
     rows, held = bars(), quotes()
+    held_chart = chart(rows)
+    newest = rows.frame.tail(CHART_BARS)
     frame = rows.columns(BAR_FIELDS)
     objects = list(rows)
     settings = Settings()
-    ours = schema(rows, held)
+    ours = schema(rows, held, held_chart)
 
     async def rest_bars(_: Request) -> Response:
         return Response(orjson.dumps({"bars": frame.to_dicts()}), media_type="application/json")
@@ -116,6 +187,10 @@ def application() -> Starlette:
         ]
         return Response(orjson.dumps({"quotes": answer}), media_type="application/json")
 
+    async def rest_chart(_: Request) -> Response:
+        answer = orjson.dumps({"indicators": direct(newest)}, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(answer, media_type="application/json")
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         world = SimpleNamespace(markets=SimpleNamespace(current=None))
@@ -124,10 +199,14 @@ def application() -> Starlette:
     return Starlette(
         routes=[
             Route("/ours", GraphQLEndpoint(ours, settings)),
-            Route("/stock", GraphQL[Any, None](schema(objects, held))),
-            Route("/stock-with-caches", GraphQL[Any, None](schema(objects, held, ParserCache, ValidationCache))),
+            Route("/stock", Stock(schema(objects, held, held_chart))),
+            Route(
+                "/stock-with-caches",
+                Stock(schema(objects, held, held_chart, ParserCache, ValidationCache)),
+            ),
             Route("/rest/bars", rest_bars),
             Route("/rest/quotes", rest_quotes),
+            Route("/rest/chart", rest_chart),
         ],
         lifespan=lifespan,
     )
