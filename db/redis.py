@@ -1,6 +1,6 @@
 """The one Redis client of a process, and the name of every key and channel."""
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -9,15 +9,17 @@ TIMEOUT_S = 1.0
 
 
 def connect(url: str) -> Redis:
-    """A client with a bounded pool; nothing is sent before the first command."""
-    return Redis.from_url(
+    """A client with a bounded pool, for whose connections one waits; nothing is sent before the first command."""
+    pool = BlockingConnectionPool.from_url(
         url,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 1),
         max_connections=50,
+        timeout=TIMEOUT_S,
         client_name="smartfin",
     )
+    return Redis.from_pool(pool)
 
 
 class Keys:
@@ -38,6 +40,15 @@ class Keys:
     def quotes(self, symbol: str) -> str:
         """Channel of the symbol's changes."""
         return f"{self.prefix}market:quotes:{symbol}"
+
+    def channel(self, topic: str) -> str:
+        """Channel of a topic: `AAPL` for its quotes, `AAPL/M1` for its bars."""
+        symbol, _, interval = topic.partition("/")
+        return f"{self.prefix}market:bars:{symbol}:{interval}" if interval else self.quotes(symbol)
+
+    def forming(self, topic: str) -> str:
+        """Newest bar of a series."""
+        return f"{self.prefix}market:forming:{topic}"
 
     def source_budget(self, source: str, seconds: int, window: str) -> str:
         """What a source was asked in one window of one of its quotas."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields, replace
 from uuid import uuid4
@@ -12,9 +12,11 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from db.live_bars import topic_series
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys
 from errors import StoreUnavailable
+from live.bars import FormingBars
 from live.recorder import Recorder
 from live.tending import is_ending
 from market import Quote
@@ -49,12 +51,21 @@ class Collector:
     the symbol, so a hub drops what a holder before sends late.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, cache: QuoteCache, recorder: Recorder, streams: Streams) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        cache: QuoteCache,
+        recorder: Recorder,
+        streams: Streams,
+        forming: Callable[[int], FormingBars],
+    ) -> None:
         self._redis = redis
         self._keys = keys
         self._cache = cache
         self._recorder = recorder
         self._streams = streams
+        self._forming = forming
         self._id = uuid4().hex
 
     async def run(self) -> None:
@@ -71,17 +82,23 @@ class Collector:
             await asyncio.sleep(RETRY_S)
 
     async def _collect(self, epoch: int) -> None:
-        demand = Demand()
-        streaming = asyncio.create_task(self._stream(epoch, demand))
+        demand, bars = Demand(), self._forming(epoch)
+        streaming = asyncio.create_task(self._stream(epoch, demand, bars))
+        building = asyncio.create_task(bars.run())
+        tasks = [streaming, building]
         try:
-            while not streaming.done() and not is_ending() and await self._renew():
-                demand.set(await self._watched())
-                await asyncio.wait([streaming], timeout=RENEW_S)
-            if streaming.done():
-                streaming.result()
+            while not any(task.done() for task in tasks) and not is_ending() and await self._renew():
+                watched = await self._watched()
+                bars.want(series for topic in watched if (series := topic_series(topic)))
+                demand.set(list(dict.fromkeys(topic.partition("/")[0] for topic in watched)))
+                await asyncio.wait(tasks, timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
-            streaming.cancel()
-            await asyncio.gather(streaming, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(*_AWAY):  # then the lease runs out by itself
                 await self._redis.eval(_GIVE_BACK, 1, self._keys.collector, self._id)
 
@@ -99,7 +116,7 @@ class Collector:
             logger.warning("another collector has taken over")
         return bool(held)
 
-    async def _stream(self, epoch: int, demand: Demand) -> None:
+    async def _stream(self, epoch: int, demand: Demand, bars: FormingBars) -> None:
         seqs: defaultdict[str, int] = defaultdict(int)
         latest: dict[str, Quote] = {}
         wanted = demand.symbols
@@ -109,6 +126,8 @@ class Collector:
                     wanted = demand.symbols
                     latest = {symbol: quote for symbol, quote in latest.items() if symbol in wanted}
                 await self._publish(epoch, seqs, latest, batch)
+                for change in batch:
+                    bars.take(latest[change.symbol])
 
     async def _publish(
         self, epoch: int, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]

@@ -1,22 +1,24 @@
-"""The hub of a process: one Redis subscription a symbol, however many clients watch it."""
+"""The hub of a process: one Redis subscription a topic, however many clients watch it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from db.quotes import QuoteCache, QuoteEvent, decode_event
+from db.live_bars import LiveBars, decode_bar, topic_series
+from db.quotes import QuoteCache, decode_event
 from db.redis import Keys
 from errors import StoreUnavailable
-from live.mailbox import Mailbox
-from live.tending import is_ending
+from live.mailbox import Event, Mailbox
+from live.tending import is_ending, tended
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ DEMAND_S = 10.0
 """How long a symbol stays in demand after the last heartbeat of a hub that has watchers for it."""
 
 RETRY_S = 0.2
+AT_ONCE = 200
+"""Symbols whose state is read in one round trip."""
+
 CONFIRM_S = 2.0
 
 _AWAY = (RedisError, OSError, TimeoutError)
@@ -33,7 +38,8 @@ _AWAY = (RedisError, OSError, TimeoutError)
 
 @dataclass(slots=True)
 class _Topic:
-    mailboxes: set[Mailbox] = field(default_factory=set)
+    mailboxes: dict[Mailbox, None] = field(default_factory=dict)
+    is_asked: bool = False
     confirmed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -45,53 +51,53 @@ class Hub:
     confirmed a second time.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, cache: QuoteCache) -> None:
+    def __init__(self, redis: Redis, keys: Keys, cache: QuoteCache, bars: LiveBars) -> None:
         self._redis = redis
         self._keys = keys
         self._cache = cache
+        self._bars = bars
         self._topics: dict[str, _Topic] = {}
+        self._behind: dict[str, None] = {}
+        self._catching_up = asyncio.Event()
         self._pubsub: PubSub | None = None
         self._commands = asyncio.Lock()
         self._heartbeat = keys.heartbeat(uuid4().hex)
-        self._prefix = keys.quotes("")
+        self._followed: dict[bytes, str] = {}
 
     @property
     def topics(self) -> int:
-        """How many symbols are watched here."""
-        return len(self._topics)
+        """How many topics are watched here."""
+        return sum(bool(topic.mailboxes) for topic in self._topics.values())
 
-    @asynccontextmanager
-    async def subscribe(self, symbols: Iterable[str], max_per_second: float | None = None) -> AsyncIterator[Mailbox]:
-        """A mailbox that gets every change of the symbols from now on.
+    async def subscribe(self, topics: Iterable[str], max_per_second: float | None = None) -> Mailbox:
+        """A mailbox that gets every change of the topics from now on, until it is closed.
+
+        A topic is a symbol, whose quotes are the payloads, or a series (`AAPL/M1`), whose payloads are `BarEvent`s.
 
         Once it is given, the subscription is in force: a state that is read afterwards misses nothing. If Redis
         is away that holds from its return on, when the latest state is read again.
         """
-        mailbox = Mailbox(symbols, max_per_second)
-        topics = [self._topics.setdefault(symbol, _Topic()) for symbol in mailbox.symbols]
-        for topic in topics:
-            topic.mailboxes.add(mailbox)
+        names = list(dict.fromkeys(topics))
+        watched = [self._topics.setdefault(name, _Topic()) for name in names]
+        mailbox = Mailbox(max_per_second, partial(_leave, watched))
+        for topic in watched:
+            topic.mailboxes[mailbox] = None
         try:
-            fresh = [symbol for symbol in mailbox.symbols if not self._topics[symbol].confirmed.is_set()]
+            fresh = [name for name, topic in zip(names, watched, strict=True) if not topic.is_asked]
+            for topic in watched:
+                topic.is_asked = True
             if fresh:
                 await self._follow(fresh)
-                try:
-                    async with asyncio.timeout(CONFIRM_S):
-                        for topic in topics:
-                            await topic.confirmed.wait()
-                except TimeoutError:
-                    for topic in topics:  # so that the state is read again once Redis does confirm
-                        topic.confirmed.set()
-            yield mailbox
-        finally:
-            gone = []
-            for symbol in mailbox.symbols:
-                self._topics[symbol].mailboxes.discard(mailbox)
-                if not self._topics[symbol].mailboxes:
-                    del self._topics[symbol]
-                    gone.append(symbol)
-            if gone:
-                await self._unfollow(gone)
+            async with asyncio.timeout(CONFIRM_S):
+                for topic in watched:
+                    await topic.confirmed.wait()
+        except TimeoutError:
+            for topic in watched:  # so that the state is read again once Redis does confirm
+                topic.confirmed.set()
+        except BaseException:
+            mailbox.close()
+            raise
+        return mailbox
 
     async def run(self) -> None:
         """Listen to the bus until cancelled."""
@@ -100,20 +106,20 @@ class Hub:
                 await self._listen()
             except _AWAY as error:
                 logger.warning("the bus is away, connecting anew: %s", error)
+            self._topics = {name: topic for name, topic in self._topics.items() if topic.mailboxes}
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
         async with self._redis.pubsub() as pubsub:
             async with self._commands:
-                await pubsub.subscribe(self._heartbeat, *map(self._keys.quotes, self._topics))
+                self._followed.clear()
+                await pubsub.subscribe(self._heartbeat, *self._channels(self._topics))
                 self._pubsub = pubsub
-            beating = asyncio.create_task(self._beat())
             try:
-                await self._read(pubsub)
+                async with tended(self._beat, self._catch_up):
+                    await self._read(pubsub)
             finally:
                 self._pubsub = None
-                beating.cancel()
-                await asyncio.gather(beating, return_exceptions=True)
 
     async def _read(self, pubsub: PubSub) -> None:
         heard = time.monotonic()
@@ -124,33 +130,55 @@ class Hub:
                     raise TimeoutError(f"nothing heard for {SILENCE_S:g} s")
                 continue
             heard = time.monotonic()
-            channel = message["channel"].decode()
-            if channel == self._heartbeat:
-                continue
-            symbol = channel.removeprefix(self._prefix)
+            name = self._followed.get(message["channel"])
+            if name is None or (topic := self._topics.get(name)) is None:
+                continue  # our own heartbeat, or what nobody watches any more
             if message["type"] == "message":
-                self._deliver(symbol, decode_event(message["data"]))
+                self._deliver(_decoded(name, message["data"]))
             elif message["type"] == "subscribe":
-                await self._confirm(symbol)
+                if topic.confirmed.is_set():  # it was away, and who knows what was said meanwhile
+                    self._behind[name] = None
+                    self._catching_up.set()
+                topic.confirmed.set()
 
-    def _deliver(self, symbol: str, event: QuoteEvent) -> None:
-        if topic := self._topics.get(symbol):
-            for mailbox in topic.mailboxes:
-                mailbox.put(symbol, event)
+    def _deliver(self, event: Event) -> None:
+        if topic := self._topics.get(event.key):
+            for mailbox in tuple(topic.mailboxes):
+                mailbox.put(event)
 
-    async def _confirm(self, symbol: str) -> None:
-        if not (topic := self._topics.get(symbol)):
-            return
-        if topic.confirmed.is_set():
-            with suppress(StoreUnavailable):
-                for event in (await self._cache.get([symbol])).values():
-                    self._deliver(symbol, event)
-        topic.confirmed.set()
+    def _channels(self, names: Iterable[str]) -> list[str]:
+        """The channels of the topics, which are known by them from now on."""
+        channels = {self._keys.channel(name): name for name in names}
+        self._followed |= {channel.encode(): name for channel, name in channels.items()}
+        return list(channels)
+
+    async def _catch_up(self) -> None:
+        """Read the latest state of what was not followed for a while."""
+        while not is_ending():
+            await self._catching_up.wait()
+            self._catching_up.clear()
+            while names := list(self._behind)[:AT_ONCE]:
+                for name in names:
+                    del self._behind[name]
+                try:
+                    for event in await self._latest(names):
+                        self._deliver(event)
+                except StoreUnavailable:  # the connection is about to be lost, and found again, as well
+                    self._behind |= dict.fromkeys(names)
+                    await asyncio.sleep(RETRY_S)
+
+    async def _latest(self, names: Sequence[str]) -> list[Event]:
+        series = [name for name in names if topic_series(name)]
+        symbols = [name for name in names if not topic_series(name)]
+        quotes = (await self._cache.get(symbols)).values() if symbols else ()
+        told = [Event(event.quote.symbol, event.order, event.quote) for event in quotes]
+        return told + [Event(event.topic, event.order, event) for event in await self._bars.get(series)]
 
     async def _beat(self) -> None:
         while not is_ending():
             with suppress(*_AWAY):
                 await self._redis.publish(self._heartbeat, b"")
+                await self._unfollow([symbol for symbol, topic in self._topics.items() if not topic.mailboxes])
                 await self._demand(list(self._topics))
             await asyncio.sleep(BEAT_S)
 
@@ -164,12 +192,30 @@ class Hub:
         with suppress(*_AWAY):
             async with self._commands:
                 if self._pubsub is not None:
-                    await self._pubsub.subscribe(*map(self._keys.quotes, symbols))
+                    await self._pubsub.subscribe(*self._channels(symbols))
             await self._demand(symbols)
 
     async def _unfollow(self, symbols: list[str]) -> None:
-        with suppress(*_AWAY):
-            async with self._commands:
-                gone = [self._keys.quotes(symbol) for symbol in symbols if symbol not in self._topics]
-                if gone and self._pubsub is not None:
-                    await self._pubsub.unsubscribe(*gone)
+        """Leave what nobody has watched since the last beat: who comes back within one costs no command."""
+        if not symbols:
+            return
+        async with self._commands:
+            gone = [symbol for symbol in symbols if not self._topics[symbol].mailboxes]
+            for symbol in gone:
+                del self._topics[symbol]
+                self._followed.pop(self._keys.channel(symbol).encode(), None)
+            if gone and self._pubsub is not None:
+                await self._pubsub.unsubscribe(*map(self._keys.channel, gone))
+
+
+def _decoded(name: str, payload: bytes) -> Event:
+    if topic_series(name):
+        bar = decode_bar(payload)
+        return Event(name, bar.order, bar)
+    told = decode_event(payload)
+    return Event(name, told.order, told.quote)
+
+
+def _leave(topics: Sequence[_Topic], mailbox: Mailbox) -> None:
+    for topic in topics:
+        topic.mailboxes.pop(mailbox, None)

@@ -14,12 +14,15 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
+from db.bars import BarStore
+from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent, QuoteStore
 from db.redis import Keys
 from live import hub as hub_module
+from live.bars import FormingBars
 from live.collector import LEASE_S, Collector, merged
 from live.hub import Hub
-from live.mailbox import Mailbox
+from live.mailbox import Event, Mailbox
 from live.recorder import Recorder
 from live.tending import tended
 from market import Provenance, Quote, ServedFrom
@@ -68,7 +71,15 @@ def test_a_change_leaves_what_it_does_not_say(known: Quote | None, change: Quote
 @asynccontextmanager
 async def collecting(redis: Redis, keys: Keys, source: Scripted) -> AsyncIterator[Collector]:
     recorder = Recorder(cast(QuoteStore, None))  # it is offered quotes, and does not run
-    collector = Collector(redis, keys, QuoteCache(redis, keys, 600), recorder, Streams(router(source)))
+    forming = partial(
+        FormingBars,
+        router=router(source),
+        store=cast(BarStore, None),  # nobody watches bars
+        live=LiveBars(redis, keys),
+        always_open=True,
+    )
+    cache = QuoteCache(redis, keys, 600)
+    collector = Collector(redis, keys, cache, recorder, Streams(router(source)), forming)
     async with tended(collector.run):
         yield collector
 
@@ -99,11 +110,14 @@ class Watcher:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.events: list[QuoteEvent] = []
-        self._mailbox = mailbox
+        mailbox.read_by(self)
 
-    async def read(self) -> None:
-        while True:
-            self.events.append(await self._mailbox.get())
+    def take(self, event: Event) -> bool:
+        self.events.append(QuoteEvent(*event.order, event.payload))
+        return True
+
+    def end(self) -> None:
+        raise AssertionError("it does not end")
 
     def has(self, events: int) -> bool:
         return len(self.events) == events
@@ -119,12 +133,13 @@ class Watcher:
 @asynccontextmanager
 async def watching(redis: Redis, keys: Keys, symbol: str = "A", watchers: int = 1) -> AsyncIterator[list[Watcher]]:
     """Watchers of a symbol at a hub of their own."""
-    hub = Hub(redis, keys, QuoteCache(redis, keys, 600))
+    hub = Hub(redis, keys, QuoteCache(redis, keys, 600), LiveBars(redis, keys))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(tended(hub.run))
-        watching = [Watcher(await stack.enter_async_context(hub.subscribe([symbol]))) for _ in range(watchers)]
-        await stack.enter_async_context(tended(*(watcher.read for watcher in watching)))
-        yield watching
+        mailboxes = [await hub.subscribe([symbol]) for _ in range(watchers)]
+        for mailbox in mailboxes:
+            stack.callback(mailbox.close)
+        yield list(map(Watcher, mailboxes))
 
 
 def carries(source: Scripted, *symbols: str) -> Callable[[], bool]:

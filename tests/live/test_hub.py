@@ -12,11 +12,12 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
+from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys, connect
 from live import hub as hub_module
 from live.hub import Hub
-from live.mailbox import Mailbox
+from live.mailbox import Event, Mailbox
 from live.tending import tended
 from market import Provenance, Quote, ServedFrom
 from tests.waiting import until
@@ -36,7 +37,7 @@ def cache(redis: Redis, keys: Keys) -> QuoteCache:
 
 @asynccontextmanager
 async def running(redis: Redis, keys: Keys) -> AsyncIterator[Hub]:
-    hub = Hub(redis, keys, QuoteCache(redis, keys, 600))
+    hub = Hub(redis, keys, QuoteCache(redis, keys, 600), LiveBars(redis, keys))
     async with tended(hub.run):
         yield hub
 
@@ -47,10 +48,26 @@ async def hub(redis: Redis, keys: Keys) -> AsyncIterator[Hub]:
         yield hub
 
 
-async def got(mailbox: Mailbox, within_s: float = 5) -> tuple[str, int, int]:
+@asynccontextmanager
+async def watching(hub: Hub, *symbols: str) -> AsyncIterator[Mailbox]:
+    """A mailbox of the symbols that is closed in the end."""
+    mailbox = await hub.subscribe(symbols)
+    try:
+        yield mailbox
+    finally:
+        mailbox.close()
+
+
+async def next_of(mailbox: Mailbox, within_s: float = 5) -> Event:
     async with asyncio.timeout(within_s):
         event = await mailbox.get()
-    return event.quote.symbol, event.epoch, event.seq
+    assert event is not None
+    return event
+
+
+async def got(mailbox: Mailbox) -> tuple[str, int, int]:
+    event = await next_of(mailbox)
+    return event.key, *event.order
 
 
 async def subscriptions(redis: Redis, keys: Keys, symbols: Sequence[str]) -> list[int]:
@@ -66,14 +83,14 @@ async def test_a_symbol_is_subscribed_once_however_many_watch_it(
     hub: Hub, redis: Redis, keys: Keys, cache: QuoteCache
 ) -> None:
     async with AsyncExitStack() as leaving:
-        both = [await leaving.enter_async_context(hub.subscribe(["A", "B"])) for _ in range(3)]
-        async with hub.subscribe(["A"]) as last:
+        both = [await leaving.enter_async_context(watching(hub, "A", "B")) for _ in range(3)]
+        async with watching(hub, "A") as last:
             assert await subscriptions(redis, keys, "ABC") == [1, 1, 0]
             await cache.write([event("A", 1, 1)], publish=True)
             assert [await got(mailbox) for mailbox in (*both, last)] == [("A", 1, 1)] * 4
         assert hub.topics == 2
         assert await subscriptions(redis, keys, "AB") == [1, 1]
-        async with running(redis, keys) as other, other.subscribe(["A"]):
+        async with running(redis, keys) as other, watching(other, "A"):
             assert await subscriptions(redis, keys, "AB") == [2, 1]
     assert hub.topics == 0
     await until(lambda: unsubscribed(redis, keys, "AB"))
@@ -92,8 +109,8 @@ async def test_demand_is_there_at_once_and_runs_out_when_the_last_leaves(
         return await demanded() == []
 
     async with running(redis, keys) as hub:
-        async with hub.subscribe(["A", "B"]):
-            async with hub.subscribe(["B", "C"]):
+        async with watching(hub, "A", "B"):
+            async with watching(hub, "B", "C"):
                 assert await demanded() == [b"A", b"B", b"C"]
             await asyncio.sleep(0.6)  # longer than a demand lasts
             assert await demanded() == [b"A", b"B"]
@@ -108,28 +125,26 @@ async def test_a_watcher_misses_nothing_and_gets_nothing_twice(hub: Hub, cache: 
         await asyncio.sleep(after_s)
         await cache.write([event(symbol, 1, 1)], publish=True)
 
-    async def watch(symbol: str) -> tuple[QuoteEvent, int]:
-        async with hub.subscribe([symbol]) as mailbox:
+    async def watch(symbol: str) -> tuple[Quote, int]:
+        async with watching(hub, symbol) as mailbox:
             for known in (await cache.get([symbol])).values():
-                mailbox.put(symbol, known)
-            async with asyncio.timeout(5):
-                first = await mailbox.get()
+                mailbox.put(Event(symbol, known.order, known.quote))
+            first = await next_of(mailbox)
             await cache.write([event(symbol, 1, 2)], publish=True)
-            async with asyncio.timeout(5):
-                second = await mailbox.get()
-            return first, second.seq + mailbox.conflated  # none that came twice hides behind the second
+            second = await next_of(mailbox)
+            return first.payload, second.order[1] + mailbox.conflated  # none that came twice hides behind the second
 
-    async def race(symbol: str) -> tuple[QuoteEvent, int]:
+    async def race(symbol: str) -> tuple[Quote, int]:
         seen, _ = await asyncio.gather(watch(symbol), publish(symbol, chance.uniform(0, 0.01)))
         return seen
 
-    for start in range(0, 200, 10):
+    for start in range(0, 1000, 10):
         symbols = [f"S{number}" for number in range(start, start + 10)]
-        assert await asyncio.gather(*map(race, symbols)) == [(event(symbol, 1, 1), 2) for symbol in symbols]
+        assert await asyncio.gather(*map(race, symbols)) == [(event(symbol, 1, 1).quote, 2) for symbol in symbols]
 
 
 async def test_what_an_earlier_collector_sends_late_is_dropped(hub: Hub, cache: QuoteCache) -> None:
-    async with hub.subscribe(["A"]) as mailbox:
+    async with watching(hub, "A") as mailbox:
         seen = []
         for epoch, seq in [(2, 1), (1, 9), (2, 2), (2, 2), (2, 1), (0, 0), (3, 1)]:
             await cache.write([event("A", epoch, seq), event("END", epoch, seq)], publish=True)
@@ -143,8 +158,8 @@ async def test_a_watcher_that_comes_before_the_bus_gets_the_state_once_it_is_the
     redis: Redis, keys: Keys, cache: QuoteCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "CONFIRM_S", 0.01)
-    hub = Hub(redis, keys, cache)
-    async with hub.subscribe(["A"]) as mailbox:
+    hub = Hub(redis, keys, cache, LiveBars(redis, keys))
+    async with watching(hub, "A") as mailbox:
         await cache.write([event("A", 1, 1)], publish=True)  # nobody hears it
         async with tended(hub.run):
             assert await got(mailbox) == ("A", 1, 1)
@@ -156,14 +171,14 @@ async def test_a_bus_that_is_away_keeps_nobody_waiting_for_long(
     monkeypatch.setattr(hub_module, "CONFIRM_S", 0.1)
     away = connect(f"unix://{tmp_path}/nobody.sock")
     start = time.monotonic()
-    async with running(away, keys) as hub, hub.subscribe(["A"]):
+    async with running(away, keys) as hub, watching(hub, "A"):
         assert time.monotonic() - start < 0.5
     await away.aclose()
 
 
 async def test_a_connection_that_is_cut_heals_and_the_state_is_read_again(own: Redis, keys: Keys) -> None:
     cache = QuoteCache(own, keys, 600)
-    async with running(own, keys) as hub, hub.subscribe(["A", "B"]) as mailbox:
+    async with running(own, keys) as hub, watching(hub, "A", "B") as mailbox:
         for number in range(1, 4):
             await cache.write([event("A", number, 1), event("B", number, 1)], publish=False)  # lost on the bus
             assert await own.client_kill_filter(_type="pubsub") == 1
