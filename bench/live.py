@@ -1,0 +1,225 @@
+"""Fan-out: ours beside stock Strawberry and a raw ASGI loop, in messages per second of one core of the server.
+
+    python -m bench.live [--clients 500] [--seconds 3] [--rounds 3]
+
+Each server is a process of its own whose CPU time is read from the system. The clients, in this process, count every
+frame, and ten of them parse each; ticks go over a real Valkey, at most 16 of them ahead of what has come back.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import psutil
+import uvloop
+from redis.asyncio import Redis
+
+from bench.live_clients import PARSING, SELECTION, Client, connected
+from bench.live_server import KEYS
+from db.embedded import embedded
+from db.quotes import QuoteCache, QuoteEvent
+from db.redis import connect
+from market import Provenance, Quote, ServedFrom
+
+AHEAD: Final = 16
+
+
+@dataclass
+class Server:
+    """A peer that serves."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """CPU time that it has used."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def rss(self) -> int:
+        """Bytes of memory that it holds."""
+        return int(self.process.memory_info().rss)
+
+    def traffic(self) -> Any:
+        """Its own counts."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/traffic") as answer:
+            return orjson.loads(answer.read())
+
+
+@contextmanager
+def serving(kind: str, redis_url: str) -> Iterator[Server]:
+    """A peer, ended at the end."""
+    command = [sys.executable, "-m", "bench.live_server", kind, redis_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            yield Server(int(process.stdout.readline()), psutil.Process(process.pid))
+        finally:
+            process.terminate()
+
+
+class Ticks:
+    """Publishes ticks whose price is their number."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.number = 0
+        self._cache = QuoteCache(redis, KEYS, 3600)
+        now = datetime.now(UTC)
+        self._told = Provenance(source="bench", served_from=ServedFrom.LIVE, received_at=now)
+        self._now = now
+
+    async def publish(self, symbols: Sequence[str]) -> None:
+        """One tick of each symbol."""
+        events = []
+        for symbol in symbols:
+            self.number += 1
+            quote = Quote(
+                symbol=symbol,
+                price=float(self.number),
+                time=self._now,
+                provenance=self._told,
+                volume=1e6,
+                previous_close=100.0,
+            )
+            events.append(QuoteEvent(1, self.number, quote))
+        await self._cache.write(events, publish=True)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run showed."""
+
+    per_core: float
+    ticks: int
+    messages: int
+    faults: int
+    cpu_s: float
+    agrees: bool
+
+
+async def fan_out(
+    kind: str,
+    redis_url: str,
+    watched: Sequence[Sequence[str]],
+    seconds: float,
+    selections: Sequence[str] = (SELECTION,),
+) -> Measured:
+    """Messages per second of CPU time, once everybody is subscribed."""
+    redis = connect(redis_url)
+    await redis.flushdb()
+    ticks = Ticks(redis)
+    symbols = sorted({symbol for some in watched for symbol in some})
+    await ticks.publish(symbols)
+    with serving(kind, redis_url) as server:
+        await answers(server.port)
+        clients = (
+            await connected(server.port, watched, selections) if kind != "raw" else await _raw(server.port, watched)
+        )
+        before = await _settled(clients)
+        start, first = time.monotonic(), ticks.number
+        cpu_s = server.cpu_s()
+        chance = random.Random(1)
+        heard = 0.0
+        waited = time.monotonic()
+        while time.monotonic() - start < seconds:
+            await ticks.publish([chance.choice(symbols) for _ in range(4)])
+            while ticks.number - (newest := _newest(clients)) > AHEAD * (1 if len(symbols) == 1 else 4):
+                if newest > heard:
+                    heard, waited = newest, time.monotonic()
+                elif time.monotonic() - waited > 5:
+                    raise TimeoutError(f"{kind}: nothing comes any more")
+                await asyncio.sleep(0)
+        count = await _settled(clients)
+        cpu_s = server.cpu_s() - cpu_s
+        agrees = True
+        if kind in ("ours", "asgi"):
+            traffic = server.traffic()
+            agrees = traffic["messages"] == count
+        for client in clients:
+            client.transport.abort()
+    await redis.aclose()
+    messages = count - before
+    faults = sum(client.faults for client in clients[:PARSING])
+    return Measured(messages / cpu_s, ticks.number - first, messages, faults, cpu_s, agrees)
+
+
+async def _settled(clients: Sequence[Client]) -> int:
+    """How many frames there are, once no more come."""
+    count = -1
+    while count != (count := sum(client.frames for client in clients)):
+        await asyncio.sleep(0.3)
+    return count
+
+
+def _newest(clients: Sequence[Client]) -> float:
+    return max(max(client.latest.values(), default=0.0) for client in clients[:PARSING])
+
+
+async def answers(port: int) -> None:
+    """Wait until the server does, and its hub is on the bus."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            await asyncio.sleep(1.0)  # and its hub is on the bus
+            return
+
+
+async def _raw(port: int, watched: Sequence[Sequence[str]]) -> list[Client]:
+    loop = asyncio.get_running_loop()
+    clients = [Client(symbols, parses=number < PARSING) for number, symbols in enumerate(watched)]
+    for client in clients:
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+    return clients
+
+
+def main() -> None:
+    """Run it, and print the table."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--clients", type=int, default=500)
+    options.add_argument("--seconds", type=float, default=3)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--kinds", default="stock,raw,asgi,ours")
+    asked = options.parse_args()
+    chance = random.Random(1)
+    market = [f"SIM{number:03d}" for number in range(500)]
+    one = [["SIM000"]] * asked.clients
+    many = [chance.sample(market, 20) for _ in range(asked.clients)]
+    runs = {(kind, "L1 one symbol"): (kind, one) for kind in asked.kinds.split(",")}
+    runs[("ours", "L2 20 of 500")] = ("ours", many)
+    if "stock" in asked.kinds:
+        runs[("stock", "L2 20 of 500")] = ("stock", many)
+    found: dict[tuple[str, str], list[Measured]] = {run: [] for run in runs}
+    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as servers:
+        for _ in range(asked.rounds):
+            for run, (kind, watched) in runs.items():
+                found[run].append(uvloop.run(fan_out(kind, servers.redis_url, watched, asked.seconds)))
+    print(f"{asked.clients} clients, median of {asked.rounds} rounds of {asked.seconds:g} s")
+    print(f"{'':16}{'':8}{'messages/s per core':>20}{'x stock':>9}{'messages':>11}{'faults':>8}  own count")
+    for (kind, name), measured in found.items():
+        rate = statistics.median(run.per_core for run in measured)
+        stock = found.get(("stock", name))
+        ratio = f"{rate / statistics.median(run.per_core for run in stock):.1f}" if stock else "-"
+        messages, faults = sum(run.messages for run in measured), sum(run.faults for run in measured)
+        agrees = "agrees" if all(run.agrees for run in measured) else "differs"
+        print(f"{name:16}{kind:8}{rate:20,.0f}{ratio:>9}{messages:11,}{faults:8}  {agrees}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Many graphql-transport-ws clients on one loop, which count every frame and parse those of the first ten."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+PARSING: Final = 10
+SELECTION: Final = "symbol price change volume time"
+
+
+def masked_text(message: Any) -> bytes:
+    """A message as the frame of a client, with the mask of zeros that RFC 6455 allows as any other."""
+    text = orjson.dumps(message)
+    size = bytes((0x80 | len(text),)) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    return b"\x81" + size + bytes(4) + text
+
+
+class Client(asyncio.Protocol):
+    """One client: subscribes as it connects, then counts."""
+
+    def __init__(self, symbols: Sequence[str], *, parses: bool, selection: str = SELECTION) -> None:
+        self.subscribed = asyncio.get_running_loop().create_future()
+        self.frames = 0
+        self.latest: dict[str, float] = {}
+        self.faults = 0
+        self.is_closed = False
+        self.delays: list[float] | None = None
+        self._parses = parses
+        self._rest = b""
+        self._is_open = False
+        self._query = f"subscription ($s: [Symbol!]!) {{ quotes(symbols: $s) {{ {selection} }} }}"
+        self._symbols = symbols
+
+    def connection_made(self, transport: Any) -> None:
+        """Ask for the WebSocket."""
+        self.transport: asyncio.Transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            b"GET /graphql HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n"
+            b"Sec-WebSocket-Key: " + key.encode() + b"\r\n\r\n"
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember it."""
+        self.is_closed = True
+        if not self.subscribed.done():
+            self.subscribed.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Count the frames, and parse them where asked to."""
+        data = self._rest + data if self._rest else data
+        if not self._is_open:
+            head, separator, data = data.partition(b"\r\n\r\n")
+            if not separator:
+                self._rest = head
+                return
+            if b" 101 " not in head:
+                raise ConnectionError(head.decode())
+            self._is_open = True
+            subscribe = {"query": self._query, "variables": {"s": self._symbols}}
+            self.transport.write(masked_text({"type": "connection_init"}))
+            self.transport.write(masked_text({"id": "1", "type": "subscribe", "payload": subscribe}))
+        at, end, frames = 0, len(data), 0
+        while end - at >= 2:
+            size, body = data[at + 1], at + 2
+            if size == 126:
+                size, body = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+            if end < body + size:
+                break
+            if data[at] == 0x81:
+                frames += 1
+                if self._parses:
+                    self._parse(data[body : body + size])
+            elif data[at] == 0x89:
+                self.transport.write(b"\x8a" + bytes((0x80 | size,)) + bytes(4) + data[body : body + size])
+            at = body + size
+        self._rest = data[at:]
+        self.frames += frames
+        if frames and not self.subscribed.done():
+            self.subscribed.set_result(None)
+
+    def _parse(self, text: bytes) -> None:
+        message = orjson.loads(text)
+        told = message.get("payload") or message
+        quote = told.get("data", {}).get("quotes") if "data" in told else told.get("quote")
+        if quote is None:
+            return
+        if quote["price"] <= self.latest.get(quote["symbol"], -1.0):
+            self.faults += 1
+        self.latest[quote["symbol"]] = quote["price"]
+
+
+async def connected(
+    port: int, watched: Sequence[Sequence[str]], selections: Sequence[str] = (SELECTION,)
+) -> list[Client]:
+    """A client for each list of symbols, all of them subscribed."""
+    loop = asyncio.get_running_loop()
+    clients: list[Client] = []
+    for start in range(0, len(watched), 50):
+        batch = [
+            Client(symbols, parses=number < PARSING, selection=selections[number % len(selections)])
+            for number, symbols in enumerate(watched[start : start + 50], start)
+        ]
+        for client in batch:
+            await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(client.subscribed for client in batch))
+        clients += batch
+    return clients

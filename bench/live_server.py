@@ -1,0 +1,126 @@
+"""The servers of `bench.live`, each a process of its own: ours, ours over plain ASGI, stock Strawberry, a raw loop.
+
+python -m bench.live_server ours|asgi|stock|raw REDIS_URL
+"""
+
+import asyncio
+import math
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
+import uvicorn
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from strawberry.asgi import GraphQL
+
+from db.documents import DocumentStore
+from db.live_bars import LiveBars
+from db.quotes import QuoteCache
+from db.redis import Keys, connect
+from gateway.documents import Documents
+from gateway.running import Runner
+from gateway.transport_ws import TransportWS
+from gateway.wire import WebSocketProtocol
+from live.hub import Hub
+from live.tending import tended
+from resolvers.world import Context
+from schema.build import build_schema
+from settings import Settings
+
+KEYS = Keys("bench")
+
+
+class Stock(GraphQL[Context, None]):
+    """Strawberry's own view of the same schema."""
+
+    async def get_context(self, request: Any, response: Any) -> Context:
+        """As our gateway makes it."""
+        return Context(world=request.state.world)
+
+
+class Raw:
+    """Sends each event, as text that is ready, to every WebSocket: all that ASGI can do."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._clients: set[WebSocket] = set()
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Keep one client until it goes."""
+        await websocket.accept("graphql-transport-ws")
+        self._clients.add(websocket)
+        try:
+            while (await websocket.receive())["type"] == "websocket.receive":
+                pass
+        finally:
+            self._clients.discard(websocket)
+
+    async def run(self) -> None:
+        """Send on what the bus brings."""
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.psubscribe(KEYS.quotes("*"))
+            async for message in pubsub.listen():
+                if message["type"] == "pmessage":
+                    text = message["data"].decode()
+                    for client in tuple(self._clients):
+                        try:
+                            await client.send_text(text)
+                        except (RuntimeError, WebSocketDisconnect):
+                            self._clients.discard(client)
+
+
+def application(kind: str, redis: Redis) -> Starlette:
+    """The application of a peer, on /graphql; /traffic has our own counts."""
+    schema = build_schema()
+    cache = QuoteCache(redis, KEYS, 3600)
+    hub = Hub(redis, KEYS, cache, LiveBars(redis, KEYS))
+    settings = Settings(SMARTFIN_GUEST_SUBSCRIPTIONS=100)
+    runner = Runner(schema, settings)
+    documents = Documents(schema, settings, DocumentStore(redis, KEYS))
+    raw = Raw(redis)
+    world = SimpleNamespace(hub=hub, quote_cache=cache, quote_fresh_s=math.inf, markets=SimpleNamespace(current=None))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with tended(raw.run if kind == "raw" else hub.run):
+            yield {"world": world, "documents": documents}
+
+    async def traffic(_: Request) -> JSONResponse:
+        return JSONResponse(asdict(runner.traffic) | {"topics": hub.topics, "tasks": len(asyncio.all_tasks())})
+
+    ours = TransportWS(runner)
+    endpoint: Any = {"stock": Stock(schema), "raw": raw.serve}.get(kind, ours)
+    routes: list[BaseRoute] = [WebSocketRoute("/graphql", endpoint), Route("/traffic", traffic)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def main() -> None:
+    """Serve on a free port, and print it."""
+    kind, redis_url = sys.argv[1:]
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+        print(listening.getsockname()[1], flush=True)
+        config = uvicorn.Config(
+            application(kind, connect(redis_url)),
+            loop="uvloop",
+            ws=WebSocketProtocol if kind == "ours" else "websockets-sansio",
+            ws_per_message_deflate=False,
+            ws_ping_interval=None if kind == "raw" else 20,
+            ws_ping_timeout=60,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()
