@@ -15,11 +15,14 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 once PostgreSQL and Redis answer within 0.2 s, else 503; says which does not."""
+    """200 once PostgreSQL and Redis answer within 0.2 s, until the server ends; else 503, which says what is amiss."""
     state = request.state
     checks = {"postgresql": state.database.ping(), "redis": state.redis.ping()}
     answers = await asyncio.gather(*map(_answers, checks.values()))
-    parts = dict(zip(checks, answers, strict=True)) | {"prepared": state.prepared.is_set()}
+    parts = dict(zip(checks, answers, strict=True)) | {
+        "prepared": state.prepared.is_set(),
+        "serving": not state.draining.is_set(),
+    }
     ready = all(parts.values())
     return JSONResponse({"ready": ready, **parts}, status_code=200 if ready else 503)
 

@@ -1,5 +1,6 @@
 """The HTTP server: uvicorn on a socket that is already bound."""
 
+import asyncio
 import os
 import socket
 from typing import Any
@@ -10,12 +11,22 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from errors import StartError
+from gateway.wire import WebSocketProtocol
 from settings import Mode, Settings
 
-DRAIN_S = 8
-"""How long requests under way may take once the process was told to end."""
+DRAIN_S = 6
+"""How long requests under way may take once the process was told to end, and its WebSockets are closed."""
 
-MAX_FRAME_BYTES = 64 * 1024
+SLICES = 20
+SLICE_S = 0.1
+LEAST_SLICE = 50
+"""WebSockets are closed in slices, so that their clients do not all come back at the same moment."""
+
+MAX_MESSAGE_BYTES = 64 * 1024
+
+PING_S = 20
+PONG_S = 60
+"""A client that stops reading for a while answers late; one that is gone never does."""
 
 
 def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
@@ -25,10 +36,12 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         factory=True,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=MAX_FRAME_BYTES,
+        ws=WebSocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S,
         ws_per_message_deflate=False,
-        log_config=_logging(settings.log_level),
+        log_config=logging_config(settings.log_level),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
@@ -44,7 +57,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         _Server(config, _banner(settings, where)).run(sockets=[listening])
 
 
-def _logging(level: str) -> dict[str, Any]:
+def logging_config(level: str) -> dict[str, Any]:
     """How every process logs, the workers too: uvicorn hands it to them."""
     return {
         "version": 1,
@@ -67,6 +80,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             click.echo(self._banner)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state["draining"].set()  # /readyz says so while new requests are still answered
+        size = LEAST_SLICE
+        while watching := [kept for kept in self.server_state.connections if _is_open(kept)]:
+            size = max(size, -(-len(watching) // SLICES))  # of the most there were: those who come meanwhile add none
+            for connection in watching[:size]:
+                connection.shutdown()
+            await asyncio.sleep(SLICE_S)
+        await super().shutdown(sockets)
+
+
+def _is_open(connection: object) -> bool:
+    return isinstance(connection, WebSocketProtocol) and not connection.close_sent
 
 
 class _Supervisor(Multiprocess):

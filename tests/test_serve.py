@@ -1,5 +1,6 @@
 """`smartfin serve` as a process of its own: how it begins, how it ends, and what it leaves."""
 
+import asyncio
 import os
 import re
 import signal
@@ -82,6 +83,57 @@ async def test_it_ends_when_told_to_and_leaves_nothing_running(
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
         assert running.process.wait(timeout=20) == 0
     await nothing_left(data_dir, *started)
+
+
+async def test_it_ends_under_load_without_a_failed_request(data_dir: Path) -> None:
+    failed: list[object] = []
+    serving: list[bool] = []
+
+    async def ask(session: aiohttp.ClientSession, url: str) -> None:
+        while True:
+            try:
+                async with session.get(url, params={"query": HISTORY}) as response:
+                    answer = await response.json()
+            except aiohttp.ClientConnectorError:  # nobody listens any more
+                return
+            except aiohttp.ClientError as error:
+                failed.append(error)
+                continue
+            if "serving" in answer:
+                serving.append(answer["serving"])
+            elif response.status != 200 or "errors" in answer:
+                failed.append(answer)
+
+    async def watch(session: aiohttp.ClientSession, url: str) -> tuple[aiohttp.WSMsgType, int]:
+        async with session.ws_connect(url, protocols=["graphql-transport-ws"]) as watching:
+            await watching.send_json({"type": "connection_init"})
+            query = 'subscription { quotes(symbols: ["AAPL"]) { price } }'
+            await watching.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
+            subscribed.append(await watching.receive_json(timeout=20))
+            while (message := await watching.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
+                pass
+        return message.type, message.data
+
+    subscribed: list[object] = []
+    with smartfin("--data-dir", str(data_dir), SMARTFIN_SANDBOX_TICKS_PER_SECOND="100") as running:
+        # Without keep-alive: an idle connection that the server closes as a request is on its way is the client's to
+        # ask again on, and no request that was taken.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as load:
+            watchers = [load.create_task(watch(session, running.graphql)) for _ in range(120)]
+            await until(lambda: len(subscribed) == 120)
+            for _ in range(5):
+                load.create_task(ask(session, running.graphql))
+            load.create_task(ask(session, f"{running.url}/readyz"))
+            await until(lambda: True in serving)
+            start = time.monotonic()
+            running.process.terminate()
+        assert await asyncio.to_thread(running.process.wait, 20) == 0
+        assert time.monotonic() - start < 10
+    assert {watcher.result() for watcher in watchers} == {(aiohttp.WSMsgType.CLOSE, 1012)}
+    assert failed == []
+    assert serving == sorted(serving, reverse=True)
+    assert not serving[-1], "/readyz told so before the end"
 
 
 async def test_a_killed_server_starts_again_soon_with_what_it_had(data_dir: Path) -> None:
