@@ -77,6 +77,31 @@ def serve(workers: int, **options: Any) -> None:
         server.serve(settings, listening, workers)
 
 
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="The make-believe exchange, or real data.")
+def collect(**options: Any) -> None:
+    """Bring ticks to the bus, for servers of the role `api`; one process does, the others wait to take over."""
+    settings = _settings(role="all", **options)
+    import logging.config
+
+    from app import opened
+    from gateway.server import logging_config
+    from schema.build import build_schema
+
+    async def run() -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, told.set)
+        async with opened(settings, build_schema()):
+            click.echo(f"SmartFin collects (pid {os.getpid()}).")
+            await told.wait()
+
+    logging.config.dictConfig(logging_config(settings.log_level))
+    asyncio.run(run())
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

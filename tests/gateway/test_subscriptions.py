@@ -1,9 +1,11 @@
 """What a client gets over graphql-transport-ws, from real servers."""
 
 import asyncio
+import os
 import socket as socket_module
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ import aiohttp
 from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.conftest import Running, smartfin
+from tests.conftest import SMARTFIN, Running, smartfin
 
 TICKS = """
 subscription ($symbols: [Symbol!]!, $rate: Float) {
@@ -153,6 +155,37 @@ async def test_two_processes_see_the_same_ticks(database_url: str, redis_url: st
     assert len(both) >= 30
     times = [quote["time"] for quote in two]
     assert len(set(times)) == len(times), "one collector publishes, so nothing comes twice"
+
+
+@contextmanager
+def collecting(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`smartfin collect`, which runs until the end, or until somebody kills it."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment}
+    with subprocess.Popen([SMARTFIN, "collect"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("SmartFin collects")
+            yield process
+        finally:
+            process.terminate()
+
+
+async def test_collectors_of_their_own_take_over_from_each_other(tmp_path: Path) -> None:
+    environment = {"SMARTFIN_DATA_DIR": str(tmp_path / "data"), "SMARTFIN_SANDBOX_TICKS_PER_SECOND": "10"}
+    with smartfin("--role", "api", **environment) as server:
+        async with socket(server) as connection:
+            await subscribe(connection, "SIM022")
+            await quotes(connection, 1)
+            with collecting(**environment) as first:
+                before = await quotes(connection, 10)
+                with collecting(**environment) as second:
+                    first.kill()
+                    after = await quotes(connection, 20)
+                assert second.wait(timeout=20) == 0
+    times = [datetime.fromisoformat(quote["time"]) for quote in before + after]
+    assert times == sorted(set(times))
+    steps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert max(steps) < 5, "the lease ran out, and the other took over"
 
 
 async def test_ticks_go_on_when_the_collecting_process_is_killed(tmp_path: Path) -> None:
