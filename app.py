@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
 from redis.asyncio import Redis
@@ -20,6 +21,7 @@ from db.database import Database
 from db.documents import DocumentStore
 from db.embedded import servers
 from db.jobs import JobQueue
+from db.live_bars import LiveBars
 from db.markets import MarketCache
 from db.migrate import migrate
 from db.partitions import Partitions
@@ -33,11 +35,12 @@ from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.documents import Documents
 from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
-from gateway.masking import Mask
-from gateway.websocket import GraphQLSockets
+from gateway.running import Runner
+from gateway.transport_ws import TransportWS
 from jobs.checkup import Checkup
 from jobs.refill import Refill
 from jobs.worker import Worker
+from live.bars import FormingBars
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
@@ -45,6 +48,7 @@ from live.ledger import Ledger
 from live.markets import Markets
 from live.recorder import Recorder
 from live.tending import tended
+from resolvers.live_history import Charts
 from resolvers.searched import Searched
 from resolvers.world import World
 from schema.build import Schema, build_schema
@@ -69,6 +73,7 @@ class State(TypedDict):
     database: Database
     redis: Redis
     prepared: asyncio.Event
+    draining: asyncio.Event
 
 
 @asynccontextmanager
@@ -133,17 +138,17 @@ def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
-    schema = build_schema([Mask])
+    schema = build_schema()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        async with AsyncExitStack() as stack:
-            yield await _open(settings, schema, stack)
+        async with opened(settings, schema) as state:
+            yield state
 
     return Starlette(
         routes=[
             Route("/graphql", GraphQLEndpoint(schema, settings)),
-            WebSocketRoute("/graphql", GraphQLSockets(schema)),
+            WebSocketRoute("/graphql", TransportWS(Runner(settings))),
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/livez", livez),
             Route("/readyz", readyz),
@@ -151,6 +156,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
         ],
         lifespan=lifespan,
     )
+
+
+@asynccontextmanager
+async def opened(settings: Settings, schema: Schema) -> AsyncIterator[State]:
+    """Everything that the role of the settings needs, running, and closed at the end."""
+    async with AsyncExitStack() as stack:
+        yield await _open(settings, schema, stack)
 
 
 async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> State:
@@ -173,6 +185,8 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     quote_store = QuoteStore(database, partitions)
     assets = AssetStore(database)
     jobs = JobQueue(redis, keys)
+    live_bars = LiveBars(redis, keys)
+    hub = Hub(redis, keys, cache, live_bars)
     world = World(
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
@@ -187,9 +201,10 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         recorder=Recorder(quote_store),
         source_stats=SourceStatsStore(database),
         budgets=budgets,
-        hub=Hub(redis, keys, cache),
+        hub=hub,
         jobs=jobs,
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
+        charts=Charts(),
     )
     prepared = asyncio.Event()
 
@@ -206,7 +221,8 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     if settings.role is Role.ALL:
         refill = Refill(router, world.bars)
         streams = Streams(router, hours.is_open, refill.missed)
-        runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams).run]
+        forming = partial(FormingBars, router=router, store=bars, live=live_bars, always_open=world.synthetic)
+        runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams, forming).run]
         runs.append(_worker(settings, jobs, bars, supply, assets, partitions).run)
     await stack.enter_async_context(tended(*runs))
     try:
@@ -214,8 +230,14 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
             await prepared.wait()
     except TimeoutError:
         logger.warning("serving before PostgreSQL answers; /readyz is 503 until then")
-    documents = Documents(schema, settings, DocumentStore(redis, keys))
-    return State(world=world, documents=documents, database=database, redis=redis, prepared=prepared)
+    return State(
+        world=world,
+        documents=Documents(schema, settings, DocumentStore(redis, keys)),
+        database=database,
+        redis=redis,
+        prepared=prepared,
+        draining=asyncio.Event(),
+    )
 
 
 async def _prepare(settings: Settings, database: Database, source_keys: SourceKeys, world: World) -> None:

@@ -12,6 +12,7 @@
     │   ├── InvalidParameter      INVALID_PARAMETER
     │   ├── InvalidCursor         INVALID_CURSOR
     │   ├── TooManyJobs           TOO_MANY_JOBS
+    │   ├── TooManyOperations     TOO_MANY_OPERATIONS
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
     │   ├── NoData                NO_DATA
     │   ├── ProtocolError         how it was asked
@@ -143,6 +144,12 @@ class TooManyJobs(RequestError):
     """As many jobs wait as may."""
 
     code = "TOO_MANY_JOBS"
+
+
+class TooManyOperations(RequestError):
+    """More operations under way on one connection than its caller may have."""
+
+    code = "TOO_MANY_OPERATIONS"
 
 
 class UnsupportedInterval(RequestError):

@@ -226,6 +226,32 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="Seconds that a cached quote is kept, to be served marked STALE if no source answers.",
     )
+    websocket_origins: str | None = Field(
+        None,
+        alias="SMARTFIN_WEBSOCKET_ORIGINS",
+        description="Origins of the pages that may open a WebSocket, with commas, beside the server's own; `*` is any.",
+    )
+    websocket_backlog_bytes: int = Field(
+        1_000_000,
+        alias="SMARTFIN_WEBSOCKET_BACKLOG_BYTES",
+        ge=100_000,
+        le=100_000_000,
+        description="Bytes that may wait for a slow WebSocket client; over that it is closed (1013) and may come back.",
+    )
+    websocket_messages_per_second: int = Field(
+        50,
+        alias="SMARTFIN_WEBSOCKET_MESSAGES_PER_SECOND",
+        ge=1,
+        le=10_000,
+        description="Messages that a WebSocket client may send in a second; over that it is closed (4429).",
+    )
+    guest_subscriptions: int = Field(
+        10,
+        alias="SMARTFIN_GUEST_SUBSCRIPTIONS",
+        ge=1,
+        le=1000,
+        description="Operations that a guest may have under way on one WebSocket.",
+    )
     sandbox_seed: int = Field(
         1, alias="SMARTFIN_SANDBOX_SEED", ge=0, le=2**32 - 1, description="The same seed gives the same sandbox market."
     )

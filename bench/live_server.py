@@ -84,7 +84,7 @@ def application(kind: str, redis: Redis) -> Starlette:
     cache = QuoteCache(redis, KEYS, 3600)
     hub = Hub(redis, KEYS, cache, LiveBars(redis, KEYS))
     settings = Settings(SMARTFIN_GUEST_SUBSCRIPTIONS=100)
-    runner = Runner(schema, settings)
+    runner = Runner(settings)
     documents = Documents(schema, settings, DocumentStore(redis, KEYS))
     raw = Raw(redis)
     world = SimpleNamespace(hub=hub, quote_cache=cache, quote_fresh_s=math.inf, markets=SimpleNamespace(current=None))

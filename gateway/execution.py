@@ -1,6 +1,6 @@
 """Executing an operation, and its result as bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -19,14 +19,14 @@ async def executed(
     """The result of a query or a mutation, its unexpected errors masked. Raises InvalidVariables."""
     executor = operation.compiled.executor(variables or {}, context, hide_suggestions=not suggestions)
     if isinstance(executor, list):
-        raise _invalid(executor)
+        raise invalid(executor)
     result = executor.execute_operation()
     if isawaitable(result):
         result = await result
     assert isinstance(result, ExecutionResult)  # nothing here is delivered in increments
     if result.errors:
         if result.data is None and not any(error.path for error in result.errors):
-            raise _invalid(result.errors)  # nothing was resolved: @skip or @include got what is no Boolean
+            raise invalid(result.errors)  # nothing was resolved: @skip or @include got what is no Boolean
         result.errors = masked(result.errors, context.request_id)
     return result
 
@@ -50,7 +50,7 @@ def refusal(error: SmartFinError) -> list[dict[str, Any]]:
     return [{"message": str(error), "extensions": error.extensions}]
 
 
-def _invalid(errors: list[GraphQLError]) -> InvalidVariables:
+def invalid(errors: Sequence[GraphQLError]) -> InvalidVariables:
     """What GraphQL says before it resolves a field, of a valid document: the variables do not fit."""
     faults = [error.formatted for error in errors]
     return InvalidVariables(

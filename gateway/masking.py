@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 
 from graphql import GraphQLError
-from strawberry.extensions import MaskErrors
 
 from errors import InternalError, SmartFinError
 
@@ -14,17 +13,6 @@ logger = logging.getLogger(__name__)
 def masked(errors: Sequence[GraphQLError], request_id: str) -> list[GraphQLError]:
     """The errors, each unexpected one replaced by its place in the answer and the id under which it is logged."""
     return [_masked(error, request_id) if _is_unexpected(error) else error for error in errors]
-
-
-class Mask(MaskErrors):
-    """The same for operations that Strawberry executes: those over a WebSocket."""
-
-    def __init__(self) -> None:
-        super().__init__(should_mask_error=_is_unexpected)
-
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """The error in place of an unexpected one."""
-        return _masked(error, self.execution_context.context.request_id)
 
 
 def unexpected(request_id: str) -> InternalError:

@@ -1,20 +1,19 @@
 """Live quotes: the current one of each symbol at once, then every change."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from strawberry.types import Info
 
-from db.quotes import QuoteEvent, served
+from db.quotes import served
 from errors import InvalidParameter, InvalidSymbol, SmartFinError, StoreUnavailable, SymbolNotFound
-from market import Quote, ServedFrom, Symbol
+from live.mailbox import Event, Mailbox
+from market import ServedFrom, Symbol
 from resolvers.quotes import current_quotes
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
 
 
-async def live_quotes(
-    info: Info[Context, None], symbols: list[Symbol], max_per_second: float | None = None
-) -> AsyncGenerator[Quote | SmartFinError, None]:
+async def live_quotes(info: Info[Context, None], symbols: list[Symbol], max_per_second: float | None = None) -> Mailbox:
     """The current quote of each symbol, then every change; the latest only, where the reader is slow.
 
     A symbol that has no quotes gives one error and does not disturb the others; when none has, the stream ends.
@@ -25,37 +24,43 @@ async def live_quotes(
     if max_per_second is not None and not 0 < max_per_second <= 1000:
         raise InvalidParameter(f"maxPerSecond: {max_per_second} is outside 0 to 1000.")
     world = info.context.world
-    good: list[str] = []
+    good: list[Symbol] = []
+    bad: dict[str, SmartFinError] = {}
     for text in symbols:
         try:
             good.append(checked_symbol(text))
         except InvalidSymbol as error:
-            yield error
-    async with world.hub.subscribe(good, max_per_second) as mailbox:
-        alive = set(good)
-        for symbol, answer in (await _snapshot(world, list(mailbox.symbols))).items():
-            if isinstance(answer, QuoteEvent):
-                mailbox.put(symbol, answer)
-            else:
-                yield answer
-                if isinstance(answer, SymbolNotFound):
-                    alive.discard(symbol)
-        while alive:
-            yield (await mailbox.get()).quote
+            bad[text] = error
+    mailbox = await world.hub.subscribe(good, max_per_second)
+    try:
+        snapshot = await _snapshot(world, list(dict.fromkeys(good)))
+    except BaseException:
+        mailbox.close()
+        raise
+    for spelling, fault in bad.items():
+        mailbox.put(Event(spelling, _PULLED, fault))
+    for event in snapshot:
+        mailbox.put(event)
+    if all(isinstance(event.payload, SymbolNotFound) for event in snapshot):
+        mailbox.finish()
+    return mailbox
 
 
-async def _snapshot(world: World, symbols: Sequence[str]) -> dict[str, QuoteEvent | SmartFinError]:
+_PULLED = (0, 0)
+
+
+async def _snapshot(world: World, symbols: Sequence[str]) -> list[Event]:
     """The current state of each symbol, in its place among the events of the stream."""
     try:
         cached = await world.quote_cache.get(symbols)
     except StoreUnavailable:
         cached = {}
-    events: dict[str, QuoteEvent | SmartFinError] = {
-        symbol: QuoteEvent(event.epoch, event.seq, served(event.quote, ServedFrom.CACHE))
-        for symbol, event in cached.items()
-        if event.quote.provenance.age_seconds <= world.quote_fresh_s
-    }
-    wanted = [symbol for symbol in symbols if symbol not in events]
-    for symbol, answer in zip(wanted, await current_quotes(world, wanted), strict=True):
-        events[symbol] = QuoteEvent(0, 0, answer) if isinstance(answer, Quote) else answer
-    return events
+    events = [
+        Event(symbol, held.order, served(held.quote, ServedFrom.CACHE))
+        for symbol, held in cached.items()
+        if held.quote.provenance.age_seconds <= world.quote_fresh_s
+    ]
+    found = {event.key for event in events}
+    wanted = [symbol for symbol in symbols if symbol not in found]
+    answers = await current_quotes(world, wanted)
+    return events + [Event(symbol, _PULLED, answer) for symbol, answer in zip(wanted, answers, strict=True)]

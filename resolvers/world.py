@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from strawberry.dataloader import DataLoader
 
@@ -20,6 +21,9 @@ from live.recorder import Recorder
 from market import Market
 from resolvers.searched import Searched
 from sources.router import Router
+
+if TYPE_CHECKING:
+    from resolvers.live_history import Charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class World:
     hub: Hub
     jobs: JobQueue
     markets: Markets
+    charts: "Charts"
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from resolvers.backfills import ask_backfill, backfill_job
 from resolvers.history import history
 from resolvers.indicators import indicator_catalog
 from resolvers.live import live_quotes
+from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
@@ -73,6 +74,12 @@ class Subscription:
         "The current quote of each symbol at once, then every change. A slow reader gets the latest of each symbol,"
         " never a backlog; `maxPerSecond` caps the messages of each symbol. A symbol that nobody knows gives one"
         " error, and the others go on.",
+    )
+    history: History = watched_by(
+        live_history,
+        "The newest `last` bars (1-5000), the forming one included, at once and again whenever one changes; indicators"
+        " move with them. A bar is final once its time is over: then it is kept, and what a query answers. A slow"
+        " reader gets the latest state, never a backlog.",
     )
     market: Market = watched_by(
         live_market,

@@ -10,6 +10,7 @@ from db.assets import AssetStore
 from db.bars import BarStore
 from db.database import Database
 from db.jobs import JobQueue
+from db.live_bars import LiveBars
 from db.markets import MarketCache
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
@@ -19,6 +20,7 @@ from db.supply import BarSupply
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
+from resolvers.live_history import Charts
 from resolvers.searched import Searched
 from resolvers.world import World
 from sources.router import Router
@@ -50,7 +52,8 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         recorder=Recorder(store),
         source_stats=SourceStatsStore(database),
         budgets={},
-        hub=Hub(redis, keys, cache),
+        hub=Hub(redis, keys, cache, LiveBars(redis, keys)),
         jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=True),
+        charts=Charts(),
     )

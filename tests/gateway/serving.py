@@ -14,8 +14,9 @@ from starlette.routing import Route, WebSocketRoute
 from db.documents import DocumentStore
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
-from gateway.masking import Mask
-from gateway.websocket import GraphQLSockets
+from gateway.running import Runner
+from gateway.transport_ws import TransportWS
+from gateway.wire import WebSocketProtocol
 from schema.build import Schema, build_schema
 from settings import Settings
 
@@ -29,24 +30,31 @@ class NoStore:
 
 def world(**parts: Any) -> SimpleNamespace:
     """One that has no more than the parts that a question needs."""
-    return SimpleNamespace(markets=SimpleNamespace(current=None), **parts)
+    return SimpleNamespace(**{"markets": SimpleNamespace(current=None), **parts})
 
 
 @asynccontextmanager
 async def serving(
-    world: Any, store: DocumentStore | None = None, schema: Schema | None = None, **settings: Any
+    world: Any,
+    store: DocumentStore | None = None,
+    schema: Schema | None = None,
+    runner: Runner | None = None,
+    ws: Any = WebSocketProtocol,
+    **settings: Any,
 ) -> AsyncIterator[str]:
     """Where `/graphql` is, on a socket of 127.0.0.1."""
     chosen = Settings(**settings)
-    schema = schema or build_schema([Mask])
+    schema = schema or build_schema()
+    runner = runner or Runner(chosen)
     documents = Documents(schema, chosen, store or cast(DocumentStore, NoStore()))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         yield {"world": world, "documents": documents}
 
-    routes = [Route("/graphql", GraphQLEndpoint(schema, chosen)), WebSocketRoute("/graphql", GraphQLSockets(schema))]
-    config = uvicorn.Config(Starlette(routes=routes, lifespan=lifespan), ws="websockets-sansio", log_config=None)
+    routes = [Route("/graphql", GraphQLEndpoint(schema, chosen)), WebSocketRoute("/graphql", TransportWS(runner))]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    config = uvicorn.Config(app, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         running = asyncio.create_task(server.serve([listening]))

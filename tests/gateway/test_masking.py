@@ -1,29 +1,18 @@
 """What a caller sees of a fault that nobody foresaw, and what the log has of it."""
 
 import logging
-import math
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
 import pytest
 
-from db.quotes import QuoteEvent
-from market import Provenance, Quote, ServedFrom
+from market import Market, MarketPhase
 from tests.gateway.serving import serving, world
 
 SECRET = "postgresql://smartfin:hunter2@db/smartfin"
 MASKED = re.compile(r"Something unexpected happened; the server's log has it under ([0-9a-f]{32})\.")
-NOW = datetime.now(UTC)
-QUOTE = Quote(
-    symbol="AAPL",
-    price=1.0,
-    time=NOW,
-    provenance=Provenance(source="test", served_from=ServedFrom.LIVE, received_at=NOW),
-)
 
 
 class Broken:
@@ -34,25 +23,16 @@ class Broken:
 
 
 class BreaksAfter:
-    """A hub, its mailbox and a cache with one quote; the mailbox breaks once that has been read."""
+    """Markets of which one state can be had, and then no more."""
 
-    def __init__(self) -> None:
-        self.symbols = frozenset({"AAPL"})
-        self._events: list[QuoteEvent] = []
+    current = None
 
-    @asynccontextmanager
-    async def subscribe(self, *_: Any) -> AsyncIterator["BreaksAfter"]:
-        yield self
+    async def changes(self, code: str) -> AsyncGenerator[Market, None]:
+        return self._states(code)
 
-    def put(self, _: str, event: QuoteEvent) -> None:
-        self._events.append(event)
-
-    async def get(self, symbols: Sequence[str] | None = None) -> Any:
-        if symbols is not None:
-            return {"AAPL": QuoteEvent(0, 0, QUOTE)}
-        if not self._events:
-            raise RuntimeError(SECRET)
-        return self._events.pop()
+    async def _states(self, code: str) -> AsyncGenerator[Market, None]:
+        yield Market(code=code, name="New York", timezone="America/New_York", phase=MarketPhase.OPEN)
+        raise RuntimeError(SECRET)
 
 
 async def post(url: str, query: str) -> tuple[str, dict[str, Any]]:
@@ -81,7 +61,7 @@ def check_masked(text: str, error: dict[str, Any], caplog: pytest.LogCaptureFixt
     assert found[1] in record.getMessage()
     assert record.exc_info
     assert str(record.exc_info[1]) == SECRET
-    assert "in __getattr__" in caplog.text or "in get" in caplog.text
+    assert "in __getattr__" in caplog.text or "in _states" in caplog.text
 
 
 async def test_an_unexpected_fault_of_a_query_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -109,11 +89,10 @@ async def test_an_unexpected_fault_before_a_stream_begins_is_masked_and_logged(
 
 
 async def test_an_unexpected_fault_in_mid_stream_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    breaking = BreaksAfter()
-    async with serving(world(hub=breaking, quote_cache=breaking, quote_fresh_s=math.inf)) as url:
-        text, messages = await received(url, 'subscription { quotes(symbols: ["AAPL"]) { price } }', 2)
+    async with serving(world(markets=BreaksAfter())) as url:
+        text, messages = await received(url, 'subscription { market(code: "XNYS") { phase } }', 2)
     first, last = messages
-    assert first["payload"]["data"] == {"quotes": {"price": 1.0}}
+    assert first["payload"]["data"] == {"market": {"phase": "OPEN"}}
     errors = last["payload"] if last["type"] == "error" else last["payload"]["errors"]
     check_masked(text, errors[0], caplog)
 

@@ -1,0 +1,183 @@
+"""One operation of a client under way, whatever it travels on: prepared, answered or streamed, and ended."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import orjson
+from graphql import ExecutionResult, OperationType
+from graphql.execution import create_source_event_stream
+
+from errors import SmartFinError, TookTooLong
+from gateway.documents import Documents, Operation
+from gateway.execution import encoded, executed, invalid, refusal
+from gateway.masking import masked
+from gateway.outbox import Traffic, Waiting
+from gateway.request import GraphQLRequest
+from gateway.selections import Selection, Selections, failed
+from live.mailbox import Event, Mailbox
+from resolvers.world import Context
+from settings import Settings
+
+
+class Sink(Protocol):
+    """Where the answers to one operation go; each payload is JSON."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a state that can be replaced by a later one may be sent now."""
+        ...
+
+    def wait(self, waiting: Waiting) -> None:
+        """Drain the one that waits once there is room."""
+        ...
+
+    def next(self, payload: bytes) -> None:
+        """Send a result."""
+        ...
+
+    def error(self, payload: bytes) -> None:
+        """Send the errors for which it was not executed, or cannot go on; nothing follows."""
+        ...
+
+    def complete(self) -> None:
+        """Say that nothing follows."""
+        ...
+
+
+class Runner:
+    """What all operations of a process share: the settings, the selections, the counts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.selections = Selections()
+        self.traffic = Traffic()
+
+    def start(self, request: GraphQLRequest, documents: Documents, context: Context, scope: str, sink: Sink) -> "Run":
+        """The operation, under way; callers of one `scope` may see the same."""
+        run = Run(self, sink)
+        run.task = asyncio.create_task(run.go(request, documents, context, scope))
+        return run
+
+
+class Run:
+    """One operation under way; as a subscription it is the reader of its mailbox, and needs no task to wait."""
+
+    __slots__ = ("_is_answering", "_mailbox", "_room", "_runner", "_selection", "_sink", "task")
+
+    def __init__(self, runner: Runner, sink: Sink) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._runner = runner
+        self._sink = sink
+        self._mailbox: Mailbox | None = None
+        self._selection: Selection | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._is_answering = False
+
+    async def go(self, request: GraphQLRequest, documents: Documents, context: Context, scope: str) -> None:
+        """Answer, or stream until there is a mailbox to read from."""
+        try:
+            operation = await documents.prepare(request)
+            if operation.type is OperationType.SUBSCRIPTION:
+                await self._subscribe(operation, request, context, scope)
+            else:
+                await self._answer(operation, request, context)
+        except SmartFinError as error:
+            self._sink.error(orjson.dumps(refusal(error)))
+        except Exception as error:  # noqa: BLE001 - it is masked and logged, as in a query
+            faults = masked(failed(error).errors or [], context.request_id)
+            self._sink.error(orjson.dumps([fault.formatted for fault in faults]))
+            self.close()
+        finally:
+            self.task = None
+
+    def take(self, event: Event) -> bool:
+        """Send what the event means to this client, if there is room; as a mailbox's reader."""
+        if self._is_answering:
+            return False
+        if not self._sink.has_room:
+            self._sink.wait(self)
+            return False
+        assert self._selection is not None
+        answer = self._selection.answer(event)
+        if isinstance(answer, bytes):
+            self._sink.next(answer)
+        else:
+            self._is_answering = True
+            answer.add_done_callback(self._answered)
+        return True
+
+    def end(self) -> None:
+        """Nothing more will come; as a mailbox's reader."""
+        if not self._is_answering:
+            self.close()
+            self._sink.complete()
+
+    def drain(self) -> None:
+        """There is room again."""
+        if self._mailbox is not None:
+            self._mailbox.drain()
+        elif self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def close(self) -> None:
+        """End it without a word: the client has, or is gone."""
+        if self.task is not None:
+            self.task.cancel()
+        if self._mailbox is not None:
+            self._runner.traffic.conflated += self._mailbox.conflated
+            self._runner.traffic.subscriptions -= 1
+            self._mailbox.close()
+            self._mailbox = None
+
+    async def _answer(self, operation: Operation, request: GraphQLRequest, context: Context) -> None:
+        settings = self._runner.settings
+        limit_s = settings.request_timeout_seconds
+        try:
+            async with asyncio.timeout(limit_s):
+                result = await executed(operation, request.variables, context, suggestions=settings.suggestions)
+        except TimeoutError:
+            raise TookTooLong(f"It took longer than {limit_s:g} s; ask for less.", limit=limit_s) from None
+        self._sink.next(encoded(result))
+        self._sink.complete()
+
+    async def _subscribe(self, operation: Operation, request: GraphQLRequest, context: Context, scope: str) -> None:
+        executor = operation.compiled.executor(
+            request.variables or {}, context, hide_suggestions=not self._runner.settings.suggestions
+        )
+        if isinstance(executor, list):
+            raise invalid(executor)
+        source: Any = create_source_event_stream(executor)
+        if executor.is_awaitable(source):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            faults = masked(source.errors or [], context.request_id)
+            self._sink.error(orjson.dumps([fault.formatted for fault in faults]))
+            return
+        self._selection = self._runner.selections.of(executor, scope)
+        if isinstance(source, Mailbox):
+            self._mailbox = source
+            self._runner.traffic.subscriptions += 1
+            source.read_by(self)
+        else:
+            await self._send_each(source)
+
+    async def _send_each(self, source: AsyncGenerator[Any, None]) -> None:
+        """Send every one of them: the source waits while the client is slow, so none is dropped and none piles up."""
+        assert self._selection is not None
+        async with aclosing(source):
+            async for payload in source:
+                while not self._sink.has_room:
+                    self._room = asyncio.get_running_loop().create_future()
+                    self._sink.wait(self)
+                    await self._room
+                answer = self._selection.answer(Event("", (0, 0), payload))
+                self._sink.next(answer if isinstance(answer, bytes) else await answer)
+        self._sink.complete()
+
+    def _answered(self, answer: "asyncio.Task[bytes]") -> None:
+        self._is_answering = False
+        if self._mailbox is not None and not answer.cancelled():
+            self._sink.next(answer.result())
+            self._mailbox.drain()

@@ -1,0 +1,133 @@
+"""Subscriptions that select the same share the work: an event is executed and encoded once for all of them."""
+
+import asyncio
+import inspect
+from typing import Any
+from weakref import WeakValueDictionary
+
+import orjson
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    Node,
+    OperationDefinitionNode,
+    SelectionNode,
+    VariableNode,
+    print_ast,
+    visit,
+)
+from graphql.execution import Executor
+from graphql.language import Visitor
+
+from gateway.execution import encoded
+from gateway.masking import masked
+from live.mailbox import Event
+from resolvers.world import Context
+
+
+class Selection:
+    """What a document takes of each event, whoever asked, whatever symbols they named."""
+
+    __slots__ = ("__weakref__", "_executor", "_request_id")
+
+    def __init__(self, executor: Executor[Any], request_id: str) -> None:
+        self._executor = executor
+        self._request_id = request_id
+
+    def answer(self, event: Event) -> "bytes | asyncio.Task[bytes]":
+        """The payload of a `next` message, made at the first call for an event; a task, where it has to wait."""
+        answer: bytes | asyncio.Task[bytes] | None = event.answers.get(self)
+        if answer is None:
+            answer = event.answers[self] = self._made(event)
+        elif not isinstance(answer, bytes) and answer.done():
+            answer = answer.result()
+        return answer
+
+    def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
+        try:
+            result = self._executor.build_per_event_executor(event.payload).execute_operation(False)
+        except Exception as error:  # noqa: BLE001 - as in a query, whatever it is goes to the log and not further
+            return self._encoded(failed(error))
+        if inspect.isawaitable(result):
+            return asyncio.ensure_future(self._awaited(result))
+        return self._encoded(result)
+
+    async def _awaited(self, result: Any) -> bytes:
+        try:
+            return self._encoded(await result)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._encoded(failed(error))
+
+    def _encoded(self, result: Any) -> bytes:
+        if result.errors:
+            result.errors = masked(result.errors, self._request_id)
+        return encoded(result)
+
+
+class Selections:
+    """Every selection that somebody is subscribed to, once."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[tuple[str, str, bytes], Selection] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, executor: Executor[Any], scope: str) -> Selection:
+        """The selection of an operation, for all callers of one scope; its root field's arguments do not matter."""
+        operation, used = _reaching(executor.operation, executor.fragment_definitions)
+        variables = {name: executor.variable_values.coerced.get(name) for name in sorted(used)}
+        key = (scope, operation, orjson.dumps(variables, default=repr))
+        selection = self._known.get(key)
+        if selection is None:
+            context: Context = executor.context_value
+            selection = self._known[key] = Selection(executor, context.request_id)
+        return selection
+
+
+def failed(error: Exception) -> ExecutionResult:
+    """A result of nothing but the error."""
+    located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+    return ExecutionResult(None, [located])
+
+
+def _reaching(operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]) -> tuple[str, set[str]]:
+    """What an event's execution depends on: the text, without the root field's arguments, and the variables in it."""
+    reached = _Reached()
+    nodes: list[Node] = [*(operation.directives or ()), *map(_without_arguments, operation.selection_set.selections)]
+    for node in nodes:
+        visit(node, reached)
+    spread: dict[str, FragmentDefinitionNode] = {}
+    while reached.fragments:
+        name = reached.fragments.pop()
+        if name not in spread:
+            spread[name] = fragments[name]
+            visit(fragments[name], reached)
+    text = "\n".join(map(print_ast, [*nodes, *(spread[name] for name in sorted(spread))]))
+    return text, reached.variables
+
+
+def _without_arguments(node: SelectionNode) -> SelectionNode:
+    if not isinstance(node, FieldNode):
+        return node
+    return FieldNode(
+        alias=node.alias, name=node.name, directives=node.directives, selection_set=node.selection_set, arguments=()
+    )
+
+
+class _Reached(Visitor):
+    """Names of the variables and the fragments in what is visited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.variables: set[str] = set()
+        self.fragments: list[str] = []
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.variables.add(node.name.value)
+
+    def enter_fragment_spread(self, node: FragmentSpreadNode, *_: Any) -> None:
+        self.fragments.append(node.name.value)

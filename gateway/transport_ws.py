@@ -1,0 +1,242 @@
+"""graphql-transport-ws, state by state (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from errors import SmartFinError, TooManyOperations
+from gateway.documents import Documents
+from gateway.execution import refusal
+from gateway.outbox import Flusher, Outbox, Waiting
+from gateway.request import GraphQLRequest
+from gateway.running import Run, Runner
+from gateway.wire import wire_of
+from resolvers.world import Context, World
+
+PROTOCOL: Final = "graphql-transport-ws"
+INIT_S: Final = 10.0
+"""How long a client may take to say `connection_init`."""
+
+GUEST: Final = "guest"
+"""The scope of callers without an account: all of them may see the same."""
+
+MAX_ID_CHARACTERS: Final = 128
+
+BAD_REQUEST: Final = 4400
+UNAUTHORIZED: Final = 4401
+NOT_ACCEPTABLE: Final = 4406
+TOO_LATE: Final = 4408
+ALREADY_EXISTS: Final = 4409
+TOO_MANY_REQUESTS: Final = 4429
+
+
+class TransportWS:
+    """The ASGI application of the WebSocket endpoint."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._settings = runner.settings
+        self._is_allowed = origin_check(runner.settings.websocket_origins)
+        self._flusher = Flusher()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection until it ends."""
+        await receive()
+        headers = Headers(scope=scope)
+        if not self._is_allowed(headers.get("origin"), headers.get("host")):
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: HTTP 403
+            return
+        if PROTOCOL not in scope["subprotocols"]:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": NOT_ACCEPTABLE, "reason": f"Speak {PROTOCOL}."})
+            return
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+        traffic = self._runner.traffic
+        outbox = Outbox(wire_of(scope, send), self._flusher, self._settings.websocket_backlog_bytes, traffic)
+        connection = Connection(self._runner, outbox, scope["state"]["world"], scope["state"]["documents"])
+        traffic.connections += 1
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                connection.receive(message.get("text"))
+        finally:
+            traffic.connections -= 1
+            connection.end()
+
+
+def origin_check(allowed: str | None) -> Callable[[str | None, str | None], bool]:
+    """Whether a page of an origin may connect to a host: its own, and those allowed; who sends none is no browser."""
+    origins = {origin.strip().rstrip("/").lower() for origin in (allowed or "").split(",") if origin.strip()}
+
+    def is_allowed(origin: str | None, host: str | None) -> bool:
+        if origin is None or "*" in origins or origin.lower() in origins:
+            return True
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and host is not None and parts.netloc.lower() == host.lower()
+
+    return is_allowed
+
+
+class Connection:
+    """One client: what it has said so far, and its operations."""
+
+    __slots__ = (
+        "_documents",
+        "_init_timer",
+        "_is_acknowledged",
+        "_is_closed",
+        "_outbox",
+        "_runner",
+        "_second",
+        "_settings",
+        "_spoken",
+        "_under_way",
+        "_world",
+    )
+
+    def __init__(self, runner: Runner, outbox: Outbox, world: World, documents: Documents) -> None:
+        self._runner = runner
+        self._outbox = outbox
+        self._settings = runner.settings
+        self._world = world
+        self._documents = documents
+        self._under_way: dict[str, Run] = {}
+        self._is_acknowledged = False
+        self._is_closed = False
+        self._second = 0
+        self._spoken = 0
+        loop = asyncio.get_running_loop()
+        self._init_timer: asyncio.TimerHandle | None = loop.call_later(
+            INIT_S, self._close, TOO_LATE, "Connection initialisation timeout"
+        )
+
+    def receive(self, text: str | None) -> None:
+        """Do what a message says."""
+        if self._is_closed or self._is_flooded():
+            return
+        message = _object(text)
+        match message:
+            case {"type": "connection_init"}:
+                self._init(message.get("payload"))
+            case {"type": "ping"} if _is_payload(message.get("payload")):
+                self._outbox.send(b'{"type":"pong"}')
+            case {"type": "pong"} if _is_payload(message.get("payload")):
+                pass
+            case {"type": "subscribe", "id": str(name), "payload": dict(payload)} if _is_id(name):
+                self._subscribe(name, payload)
+            case {"type": "complete", "id": str(name)}:
+                if run := self._under_way.pop(name, None):
+                    run.close()
+            case _:
+                self._close(BAD_REQUEST, "Invalid message")
+
+    def forget(self, name: str) -> None:
+        """The operation has ended; its id may be used again."""
+        self._under_way.pop(name, None)
+
+    def end(self) -> None:
+        """The client is gone: end what it asked for."""
+        self._is_closed = True
+        self._forget_timer()
+        self._outbox.clear()
+        while self._under_way:
+            self._under_way.popitem()[1].close()
+
+    def _init(self, payload: object) -> None:
+        if not _is_payload(payload):
+            self._close(BAD_REQUEST, "Invalid connection_init payload")
+        elif self._init_timer is None:
+            self._close(TOO_MANY_REQUESTS, "Too many initialisation requests")
+        else:
+            self._forget_timer()
+            self._is_acknowledged = True
+            self._outbox.send(b'{"type":"connection_ack"}')
+
+    def _subscribe(self, name: str, payload: dict[str, Any]) -> None:
+        try:
+            request = GraphQLRequest.of(payload)
+        except SmartFinError:
+            self._close(BAD_REQUEST, "Invalid subscribe payload")
+            return
+        if not self._is_acknowledged:
+            self._close(UNAUTHORIZED, "Unauthorized")
+        elif name in self._under_way:
+            self._close(ALREADY_EXISTS, f"Subscriber for {name} already exists"[:100])
+        else:
+            sink = _Messages(self, self._outbox, name)
+            if len(self._under_way) >= (most := self._settings.guest_subscriptions):
+                refused = TooManyOperations(
+                    f"{most} operations are under way on this connection; complete one first.", limit=most
+                )
+                sink.error(orjson.dumps(refusal(refused)))
+                return
+            context = Context(world=self._world)
+            self._under_way[name] = self._runner.start(request, self._documents, context, GUEST, sink)
+
+    def _is_flooded(self) -> bool:
+        second = int(asyncio.get_running_loop().time())
+        self._spoken = self._spoken + 1 if second == self._second else 1
+        self._second = second
+        if self._spoken > self._settings.websocket_messages_per_second:
+            self._close(TOO_MANY_REQUESTS, "Too many messages")
+        return self._is_closed
+
+    def _close(self, code: int, reason: str) -> None:
+        self._is_closed = True
+        self._forget_timer()
+        self._outbox.close(code, reason)
+
+    def _forget_timer(self) -> None:
+        if self._init_timer is not None:
+            self._init_timer.cancel()
+            self._init_timer = None
+
+
+class _Messages:
+    """The messages of one operation."""
+
+    __slots__ = ("_connection", "_head", "_name", "_outbox")
+
+    def __init__(self, connection: Connection, outbox: Outbox, name: str) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._name = name
+        self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(name)
+
+    @property
+    def has_room(self) -> bool:
+        return self._outbox.has_room
+
+    def wait(self, waiting: Waiting) -> None:
+        self._outbox.wait(waiting)
+
+    def next(self, payload: bytes) -> None:
+        self._outbox.send(b"%b%b}" % (self._head, payload))
+
+    def error(self, payload: bytes) -> None:
+        self._connection.forget(self._name)
+        self._outbox.send(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(self._name), payload))
+
+    def complete(self) -> None:
+        self._connection.forget(self._name)
+        self._outbox.send(b'{"id":%b,"type":"complete"}' % orjson.dumps(self._name))
+
+
+def _object(text: str | None) -> Any:
+    """The JSON of a text message; None for anything else."""
+    try:
+        return orjson.loads(text) if text is not None else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _is_payload(payload: object) -> bool:
+    return payload is None or isinstance(payload, dict)
+
+
+def _is_id(name: str) -> bool:
+    return 0 < len(name) <= MAX_ID_CHARACTERS

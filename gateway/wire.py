@@ -1,0 +1,147 @@
+"""How text messages reach one WebSocket client: several in one write where the server is ours, else one by one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from starlette.types import Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+CLOSE_S: Final = 5.0
+"""How long a client may take to answer a close, and to read what is still on its way, before it is cut off."""
+
+_EXTENSION: Final = "smartfin.wire"
+
+
+class Wire(Protocol):
+    """Where an outbox writes; `on_writable` is told when the client reads too little for more, and when enough."""
+
+    on_writable: Callable[[bool], None] | None
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """Send the messages, each UTF-8 text, in this order."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what was written, then close; the connection's `receive` ends at once."""
+        ...
+
+
+def wire_of(scope: Scope, send: Send) -> Wire:
+    """The wire of a connection: the server's own, or one over plain ASGI."""
+    own: Wire | None = scope.get("extensions", {}).get(_EXTENSION)
+    return own or AsgiWire(send)
+
+
+def frame_header(size_bytes: int) -> bytes:
+    """What precedes an unmasked text of so many bytes that is one whole frame (RFC 6455, 5.2)."""
+    if size_bytes < 126:
+        return bytes((0x81, size_bytes))
+    if size_bytes < 1 << 16:
+        return b"\x81\x7e" + size_bytes.to_bytes(2, "big")
+    return b"\x81\x7f" + size_bytes.to_bytes(8, "big")
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, with a wire that writes many messages at once.
+
+    An ASGI `send` for each message costs more than all else of a fan-out, so the messages are framed here; what
+    comes in, the handshake and the closing are uvicorn's and the library `websockets`' own.
+    """
+
+    on_writable: Callable[[bool], None] | None = None
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """Frame and write the messages; nothing where the connection is closing."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        pieces: list[bytes] = []
+        for message in messages:
+            pieces += (frame_header(len(message)), message)
+        self.transport.write(b"".join(pieces))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with the code, and cut the client off if it does not answer."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+
+    def handle_connect(self, event: Any) -> None:
+        """Take the handshake, and leave the wire in the scope."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[_EXTENSION] = self
+
+    def pause_writing(self) -> None:
+        """Called by the transport when its buffer is full."""
+        super().pause_writing()
+        if self.on_writable is not None:
+            self.on_writable(False)
+
+    def resume_writing(self) -> None:
+        """Called by the transport when the client has read."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable(True)
+
+    def shutdown(self) -> None:
+        """Called by the server as it ends: the client is told to come back."""
+        if self.handshake_complete:
+            self.close(1012, "Service restart")
+        else:
+            super().shutdown()
+
+    def keepalive_timeout(self) -> None:
+        """Close a client that answers no ping with a code after which it connects again; 1011 would end it."""
+        self.pong_timer = None
+        self.pending_ping_payload = None
+        self.close(4408, "No pong came in time.")
+        if self.close_timer is not None:  # it is as good as gone
+            self.close_timer.cancel()
+            self.transport.abort()
+
+
+class AsgiWire:
+    """The way over plain ASGI: a task that sends one message after the other."""
+
+    def __init__(self, send: Send) -> None:
+        self.on_writable: Callable[[bool], None] | None = None
+        self._send = send
+        self._messages: deque[dict[str, Any]] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """Send the messages after those that wait."""
+        self._enqueue(*({"type": "websocket.send", "text": message.decode()} for message in messages))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after what waits."""
+        self._enqueue({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _enqueue(self, *messages: dict[str, Any]) -> None:
+        self._messages.extend(messages)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._run())
+            if self.on_writable is not None:
+                self.on_writable(False)
+
+    async def _run(self) -> None:
+        try:
+            while self._messages:
+                await self._send(self._messages.popleft())
+        except (OSError, RuntimeError):  # it is gone, and `receive` says so
+            self._messages.clear()
+        finally:
+            self._sending = None
+        if self.on_writable is not None:
+            self.on_writable(True)

@@ -1,0 +1,181 @@
+"""What many clients share, and what one slow client does to itself and to nobody else."""
+
+import asyncio
+import random
+import socket as sockets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from db.redis import Keys
+from gateway.selections import Selection
+from gateway.wire import WebSocketProtocol
+from live.mailbox import Event
+from tests.gateway.sockets import Client, Ticker, answering, greeted, ticking
+from tests.waiting import until
+
+
+@pytest.fixture
+async def ticker(redis: Redis, keys: Keys) -> AsyncIterator[Ticker]:
+    async with ticking(redis, keys, "A", "B", "C") as ticker:
+        yield ticker
+
+
+VARIABLE = "subscription ($s: [Symbol!]!) { quotes(symbols: $s) { symbol price } }"
+LITERAL = 'subscription { quotes(symbols: "A") { symbol price } }'
+RATED = "subscription X ($s: [Symbol!]!) { quotes(symbols: $s, maxPerSecond: 9) { symbol price } }"
+RENAMED = VARIABLE.replace("price", "cost: price")
+MORE = VARIABLE.replace("price", "price time")
+SKIPPING = "subscription ($s: [Symbol!]!, $p: Boolean!) { quotes(symbols: $s) { symbol price @skip(if: $p) } }"
+SPREAD = "subscription ($s: [Symbol!]!) { quotes(symbols: $s) { ...Q } } fragment Q on Quote { symbol price }"
+OTHER_SPREAD = SPREAD.replace("price", "volume")
+A = {"s": ["A"]}
+
+
+@pytest.mark.parametrize(
+    ("queries", "selections"),
+    [
+        ([(VARIABLE, A), (VARIABLE, {"s": ["A", "B"]}), (VARIABLE, {"s": ["A", "B", "C"]})], 1),
+        ([(LITERAL, {}), (VARIABLE, A), (RATED, A)], 1),
+        ([(VARIABLE, A), (MORE, A)], 2),
+        ([(RENAMED, A), (VARIABLE, A)], 2),
+        ([(SKIPPING, A | {"p": skips}) for skips in (True, False, True)], 2),
+        ([(SPREAD, A), (SPREAD, A), (OTHER_SPREAD, A)], 2),
+    ],
+)
+async def test_who_selects_the_same_shares_one_execution(
+    ticker: Ticker, queries: list[tuple[str, dict[str, Any]]], selections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed = []
+    made = Selection._made
+
+    def counted(selection: Selection, event: Event) -> Any:
+        executed.append(event.order)
+        return made(selection, event)
+
+    monkeypatch.setattr(Selection, "_made", counted)
+    async with answering(ticker.world) as endpoint, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(greeted(endpoint.url)) for _ in queries]
+        for client, (query, variables) in zip(clients, queries, strict=True):
+            await client.subscribe(query, **variables)
+            await client.payloads(len(variables.get("s", "A")))
+        executed.clear()
+        await ticker.tick("A")
+        told = [(await client.payloads(1))[0]["quotes"] for client in clients]
+    assert executed == [(1, 2)] * selections
+    assert [quote["symbol"] for quote in told] == ["A"] * len(queries)
+    for quote, (query, variables) in zip(told, queries, strict=True):
+        assert ("price" in quote) is (query not in (RENAMED, OTHER_SPREAD) and not variables.get("p"))
+
+
+async def test_counts_agree_with_what_clients_counted(ticker: Ticker) -> None:
+    chance = random.Random(1)
+    async with answering(ticker.world) as endpoint, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(greeted(endpoint.url)) for _ in range(20)]
+        watched = [chance.sample("ABC", chance.randrange(1, 4)) for _ in clients]
+        for client, symbols in zip(clients, watched, strict=True):
+            await client.subscribe(VARIABLE, s=symbols)
+        for _ in range(50):
+            await ticker.tick("A", "B", "C")
+        counted = len(clients)  # the greetings
+        for client, symbols in zip(clients, watched, strict=True):
+            seen: dict[str, list[float]] = {symbol: [] for symbol in symbols}
+            while any(prices[-1:] != [51.0] for prices in seen.values()):
+                [payload] = await client.payloads(1)
+                seen[payload["quotes"]["symbol"]].append(payload["quotes"]["price"])
+                counted += 1
+            for prices in seen.values():
+                assert prices == sorted(set(prices)), "in order, and nothing twice"
+        traffic = endpoint.runner.traffic
+        assert traffic.messages == counted
+        # Nobody was slow, so each had every tick from its snapshot on.
+        assert traffic.conflated == 0
+
+
+async def test_a_fault_of_one_selection_is_not_that_of_others(ticker: Ticker) -> None:
+    async with answering(ticker.world) as endpoint, greeted(endpoint.url) as good, greeted(endpoint.url) as bad:
+        await good.subscribe(VARIABLE, s=["A"])
+        await good.payloads(1)
+        await bad.subscribe('subscription { quotes(symbols: "A") { price asset { name } } }')  # a world without assets
+        message = await bad.next()
+        assert message["payload"]["data"] is None
+        assert message["payload"]["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
+        await ticker.tick("A")
+        assert await good.payloads(1) == [{"quotes": {"symbol": "A", "price": 2.0}}]
+
+
+LONG = (
+    "subscription ($s: [Symbol!]!) { quotes(symbols: $s) { symbol price "
+    + " ".join(f"{'x' * 500}{number}: price" for number in range(20))
+    + " } }"
+)  # 10 kB a message
+
+
+def small(address: Any) -> sockets.socket:
+    made = sockets.socket(*address[:3])
+    made.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    return made
+
+
+@pytest.mark.parametrize("ws", [WebSocketProtocol, "websockets-sansio"], ids=["wire", "asgi"])
+async def test_a_slow_client_gets_the_latest_of_each_and_slows_nobody(ticker: Ticker, ws: Any) -> None:
+    async with (
+        answering(ticker.world, ws) as endpoint,
+        greeted(endpoint.url) as quick,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
+        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
+    ):
+        slow = Client(wire)
+        await wire.send_json({"type": "connection_init"})
+        await slow.next()
+        await slow.subscribe(LONG, s=["A", "B", "C"])
+        await quick.subscribe(VARIABLE, s=["A", "B", "C"])
+        await slow.payloads(3)
+        await quick.payloads(3)
+        for _ in range(600):  # 18 MB for the slow one, who reads nothing
+            await ticker.tick("A", "B", "C")
+            assert {payload["quotes"]["price"] for payload in await quick.payloads(3)} == {float(ticker.seq)}
+        last: dict[str, float] = {}
+        got = 0
+        while set(last.values()) != {float(ticker.seq)} or len(last) < 3:
+            [payload] = await slow.payloads(1)
+            symbol, price = payload["quotes"]["symbol"], payload["quotes"]["price"]
+            assert price > last.get(symbol, 0.0)
+            last[symbol] = price
+            got += 1
+        assert got < 1500
+        await wire.close()
+        await until(lambda: endpoint.runner.traffic.conflated)
+        assert endpoint.runner.traffic.conflated == 3 * 600 - got
+        assert endpoint.runner.traffic.closed == {}
+
+
+async def test_a_client_that_lets_answers_pile_up_is_closed_and_may_come_back(ticker: Ticker) -> None:
+    catalog = "{ " + " ".join(f"a{n}: indicatorCatalog {{ name title docs outputs }}" for n in range(20)) + " }"
+    async with (
+        answering(
+            ticker.world,
+            SMARTFIN_WEBSOCKET_BACKLOG_BYTES=100_000,
+            SMARTFIN_WEBSOCKET_MESSAGES_PER_SECOND=10_000,
+            SMARTFIN_GUEST_SUBSCRIPTIONS=1000,
+        ) as endpoint,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
+        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
+    ):
+        client = Client(wire)
+        await wire.send_json({"type": "connection_init"})
+        await client.next()
+        traffic = endpoint.runner.traffic
+        for number in count():
+            if traffic.closed:
+                break
+            await client.subscribe(catalog, str(number))
+            await asyncio.sleep(0)
+        assert traffic.closed == {1013: 1}
+        assert await client.closing() == (1013, "Over 100000 bytes wait to be read; connect again.")
+        await until(lambda: not traffic.connections)
