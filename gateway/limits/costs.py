@@ -26,6 +26,7 @@ COSTS = {
     "Query.sources": Cost(10),
     "Query.route": Cost(5),
     "Subscription.quotes": Cost(1, times="symbols"),
+    "Subscription.history": Cost(10),
     "Subscription.market": Cost(1),
     "Quote.asset": Cost(1),
     "Asset.market": Cost(1),
