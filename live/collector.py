@@ -128,6 +128,8 @@ class Collector:
                 await self._publish(epoch, seqs, latest, batch)
                 for change in batch:
                     bars.take(latest[change.symbol])
+                if is_ending():  # or the next batch might be waited for without end
+                    return
 
     async def _publish(
         self, epoch: int, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]

@@ -157,7 +157,7 @@ class Hub:
         while not is_ending():
             await self._catching_up.wait()
             self._catching_up.clear()
-            while names := list(self._behind)[:AT_ONCE]:
+            while (names := list(self._behind)[:AT_ONCE]) and not is_ending():
                 for name in names:
                     del self._behind[name]
                 try:
