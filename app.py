@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -107,16 +107,20 @@ class Supply:
 @asynccontextmanager
 async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
     """The stores and the router of the mode, for a command; the tables are up to date."""
-    async with open_sources_alone(settings) as (database, redis, sources, _):
+    async with open_sources_alone(settings) as (database, redis, sources, budgets):
         await migrate(database)
+        router = Router(sources)
+        kept = settings.with_api_keys(await SourceKeys(database, settings).get())
+        await _use_kept_keys(kept, budgets, router)
         partitions, assets = Partitions(database), AssetStore(database)
         bars = BarStore(database, partitions)
-        supply = BarSupply(bars, Router(sources))
+        supply = BarSupply(bars, router)
         queue = JobQueue(redis, Keys(settings.mode))
         try:
             yield Supply(database, bars, supply, _worker(settings, queue, bars, supply, assets, partitions))
         finally:
             await supply.aclose()
+            await router.aclose()
 
 
 def _worker(
@@ -184,7 +188,6 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
     assets = AssetStore(database)
-    jobs = JobQueue(redis, keys)
     live_bars = LiveBars(redis, keys)
     hub = Hub(redis, keys, cache, live_bars)
     world = World(
@@ -202,7 +205,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         source_stats=SourceStatsStore(database),
         budgets=budgets,
         hub=hub,
-        jobs=jobs,
+        jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
     )
@@ -223,7 +226,9 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         streams = Streams(router, hours.is_open, refill.missed)
         forming = partial(FormingBars, router=router, store=bars, live=live_bars, always_open=world.synthetic)
         runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams, forming).run]
-        runs.append(_worker(settings, jobs, bars, supply, assets, partitions).run)
+        waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
+        stack.push_async_callback(waiting.aclose)
+        runs.append(_worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions).run)
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):
@@ -247,7 +252,7 @@ async def _prepare(settings: Settings, database: Database, source_keys: SourceKe
             await migrate(database)
             await world.source_stats.enter(world.router.sources)
             await source_keys.save(settings.api_keys)
-            await _use_kept_keys(settings.with_api_keys(await source_keys.get()), world)
+            await _use_kept_keys(settings.with_api_keys(await source_keys.get()), world.budgets, world.router)
             await world.assets.save(await world.router.assets())
         except StoreUnavailable as error:
             logger.warning("waiting for PostgreSQL: %s", error)
@@ -256,9 +261,9 @@ async def _prepare(settings: Settings, database: Database, source_keys: SourceKe
             return
 
 
-async def _use_kept_keys(settings: Settings, world: World) -> None:
-    for source in open_sources(settings, world.budgets):
-        if source.name in world.router.health:
+async def _use_kept_keys(settings: Settings, budgets: Mapping[str, RedisBudget], router: Router) -> None:
+    for source in open_sources(settings, budgets):
+        if source.name in router.health:
             await source.aclose()
         else:
-            await world.router.put(source)
+            await router.put(source)
