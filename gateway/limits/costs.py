@@ -25,6 +25,8 @@ COSTS = {
     "Query.indicatorCatalog": Cost(5),
     "Query.sources": Cost(10),
     "Query.route": Cost(5),
+    "Query.backfillJob": Cost(1),
+    "Mutation.backfill": Cost(10, times="symbols"),
     "Subscription.quotes": Cost(1, times="symbols"),
     "Subscription.history": Cost(10),
     "Subscription.market": Cost(1),
@@ -33,7 +35,9 @@ COSTS = {
     "Asset.quote": Cost(1),
     "Asset.history": Cost(10),
     "History.indicators": Cost(5),
+    "History.gaps": Cost(5),
     "History.hasOlder": Cost(5),
     "Indicators.*": Cost(1),
+    "Patterns.*": Cost(1),
 }
 """By `Type.field`, or `Type.*` for all fields of a type. A test finds a field that is resolved and has no price."""
