@@ -37,6 +37,7 @@ COSTS = {
     "History.indicators": Cost(5),
     "History.gaps": Cost(5),
     "History.hasOlder": Cost(5),
+    "IndicatorInfo.parameters": FREE,
     "Indicators.*": Cost(1),
     "Patterns.*": Cost(1),
 }
