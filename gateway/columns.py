@@ -45,7 +45,7 @@ def _instants(series: pl.Series) -> pl.Series:
 
 _RULES: Mapping[str, ColumnRule] = {
     GraphQLFloat.name: ColumnRule([pl.Float64], _is_finite),
-    GraphQLInt.name: ColumnRule([pl.Int64], _is_int32),
+    GraphQLInt.name: ColumnRule([pl.Int64, pl.Int32], _is_int32),
     GraphQLString.name: ColumnRule([pl.String]),
     GraphQLBoolean.name: ColumnRule([pl.Boolean]),
     "Timestamp": ColumnRule([pl.Int64]),

@@ -1,6 +1,7 @@
 """The values of many indicators over one frame of bars."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TypeAlias
 
 import polars as pl
@@ -23,8 +24,7 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
     if derived := [expression for name, expressions in DERIVED.items() if name in read for expression in expressions]:
         bars = bars.with_columns(derived)
     raw = bars.select(call.expression.alias(column) for call, column in columns.items())
-    value = pl.all().cast(pl.Float64)
-    frame = raw.unnest(structs, separator=".").select(pl.when(value.is_finite()).then(value))
+    frame = _without_odd(raw.unnest(structs, separator=".").cast(pl.Float64))
 
     def values(call: Call) -> Values:
         column = columns[call]
@@ -33,3 +33,10 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
         return {name: frame[f"{column}.{name}"] for name in call.indicator.outputs}
 
     return [values(call) for call in calls]
+
+
+def _without_odd(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with null for NaN and infinity; a column without either is left as it is."""
+    # The sum tells in no time: one of them makes it NaN or infinite. So may huge numbers, which costs but a look.
+    odd = pl.col([column.name for column in frame if not isfinite(column.sum())])
+    return frame.with_columns(pl.when(odd.is_finite()).then(odd))
