@@ -33,6 +33,9 @@ long: .venv/.installed-dev ## pass the long forms of tests
 
 bench: .venv/.installed-dev ## measure ours beside its peers, and print tables
 	@$(BIN)/python -m bench.http
+	@$(BIN)/python -m bench.history
+	@$(BIN)/python -m bench.live
+	@$(BIN)/python -m bench.live_memory
 
 format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
 	$(BIN)/ruff format .
