@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 import polars as pl
@@ -83,7 +83,7 @@ def chart(rows: Rows) -> History:
     frame = rows.frame.with_columns(vwap=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64), is_final=pl.lit(True))
 
     async def load_bars(world: object, series: Series, count: int, end: datetime) -> Any:
-        return SimpleNamespace(frame=frame.filter(pl.col("time") < end).tail(count))
+        return SimpleNamespace(frame=frame.slice(BARS - CHART_BARS - count, count))
 
     setattr(resolvers.indicators, "load_bars", load_bars)  # noqa: B010  (no name of it is exported)
     newest = frame.tail(CHART_BARS)
@@ -128,7 +128,10 @@ def direct(frame: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def schema(held_bars: Any, held_quotes: dict[str, Quote], held_chart: Any, *extensions: Any) -> Schema:
+S = TypeVar("S", bound=strawberry.Schema)
+
+
+def schema(kind: type[S], held_bars: Any, held_quotes: dict[str, Quote], held_chart: Any, *extensions: Any) -> S:
     """Our types over what is held in memory."""
 
     async def all_bars() -> Any:
@@ -146,7 +149,7 @@ def schema(held_bars: Any, held_quotes: dict[str, Quote], held_chart: Any, *exte
         bars: list[Bar] = strawberry.field(resolver=all_bars)
         quotes: list[QuoteType | None] = strawberry.field(resolver=some_quotes)
 
-    return Schema(Query, config=StrawberryConfig(scalar_map=SCALARS), extensions=list(extensions))
+    return kind(Query, config=StrawberryConfig(scalar_map=SCALARS), extensions=list(extensions))
 
 
 class Stock(GraphQL[Context, None]):
@@ -165,7 +168,7 @@ def application() -> Starlette:
     frame = rows.columns(BAR_FIELDS)
     objects = list(rows)
     settings = Settings()
-    ours = schema(rows, held, held_chart)
+    ours = schema(Schema, rows, held, held_chart)
 
     async def rest_bars(_: Request) -> Response:
         return Response(orjson.dumps({"bars": frame.to_dicts()}), media_type="application/json")
@@ -199,10 +202,10 @@ def application() -> Starlette:
     return Starlette(
         routes=[
             Route("/ours", GraphQLEndpoint(ours, settings)),
-            Route("/stock", Stock(schema(objects, held, held_chart))),
+            Route("/stock", Stock(schema(strawberry.Schema, objects, held, held_chart))),
             Route(
                 "/stock-with-caches",
-                Stock(schema(objects, held, held_chart, ParserCache, ValidationCache)),
+                Stock(schema(strawberry.Schema, objects, held, held_chart, ParserCache, ValidationCache)),
             ),
             Route("/rest/bars", rest_bars),
             Route("/rest/quotes", rest_quotes),
