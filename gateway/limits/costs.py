@@ -26,7 +26,7 @@ COSTS = {
     "Query.sources": Cost(10),
     "Query.route": Cost(5),
     "Query.backfillJob": Cost(1),
-    "Mutation.backfill": Cost(10, times="symbols"),
+    "Mutation.backfill": Cost(5, times="symbols"),
     "Subscription.quotes": Cost(1, times="symbols"),
     "Subscription.history": Cost(10),
     "Subscription.market": Cost(1),
