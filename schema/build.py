@@ -33,9 +33,9 @@ class Schema(strawberry.Schema):
                         field.resolve = self._directly(definition) or field.resolve
 
     def _directly(self, definition: StrawberryField) -> Callable[..., Any] | None:
-        """What calls the resolver of the field; None where there is none, or where extensions stand before it."""
+        """What calls the resolver of the field; None where there is none, or it is not a plain function."""
         resolver = definition.base_resolver
-        if resolver is None or definition.extensions:
+        if resolver is None or definition.extensions or resolver.self_parameter or resolver.parent_parameter:
             return None
         name_of = self.config.name_converter.from_argument
         names = {name_of(argument): argument.python_name for argument in resolver.arguments}
