@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+# A process for each core; the tests of one file share servers, so they stay together.
+PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check audits long bench format lock web clean
@@ -15,14 +17,14 @@ run: .venv/.installed ## set up, then serve on http://127.0.0.1:8000
 	@$(BIN)/smartfin serve
 
 test: .venv/.installed-dev ## set up, then pass every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/smartfin schema --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 audits: .venv/.installed-dev ## pass the audits of GraphQL over HTTP (needs Node)
 	npm --prefix tests/gateway/audits ci
