@@ -26,7 +26,7 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/smartfin schema --check
 	$(BIN)/python -m pytest $(PARALLEL)
 
-audits: .venv/.installed-dev ## pass the audits of GraphQL over HTTP (needs Node)
+audits: .venv/.installed-dev ## pass the audits of npm graphql-http, with npm graphql-ws as a client (needs Node)
 	npm --prefix tests/gateway/audits ci
 	$(BIN)/python -m pytest -m node tests/gateway
 
