@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from db.archive import Archive
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
@@ -113,7 +114,7 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
         kept = settings.with_api_keys(await SourceKeys(database, settings).get())
         await _use_kept_keys(kept, budgets, router)
         partitions, assets = Partitions(database), AssetStore(database)
-        bars = BarStore(database, partitions)
+        bars = BarStore(database, partitions, Archive(database, settings.archive_url))
         supply = BarSupply(bars, router)
         queue = JobQueue(redis, Keys(settings.mode))
         try:
@@ -182,7 +183,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     stack.push_async_callback(router.aclose)
 
     partitions = Partitions(database)
-    bars = BarStore(database, partitions)
+    bars = BarStore(database, partitions, Archive(database, settings.archive_url))
     supply = BarSupply(bars, router)
     stack.push_async_callback(supply.aclose)
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)

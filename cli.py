@@ -200,6 +200,7 @@ def documents(manifest: Path, **options: Any) -> None:
 def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, **options: Any) -> None:
     """Take in RAW bars from a CSV or Parquet FILE; they are served in live mode."""
     settings = _settings(**options)
+    from db.archive import Archive
     from db.importer import ImportedBars, ImportedSplits, import_bars, import_splits
     from db.migrate import migrate
     from db.partitions import Partitions
@@ -209,6 +210,7 @@ def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, 
     async def run() -> tuple[ImportedBars, ImportedSplits | None]:
         async with _database(settings, Mode.LIVE) as database:
             await migrate(database)
+            archive = Archive(database, settings.archive_url)
             with click.progressbar(length=1, label=f"Importing {file.name}", file=sys.stderr) as bar:
 
                 def report(done: int, total: int | None) -> None:
@@ -216,9 +218,15 @@ def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, 
                     bar.update(done - bar.pos)
 
                 bars = await import_bars(
-                    database, Partitions(database), file, interval=Interval(interval), symbol=symbol, report=report
+                    database,
+                    Partitions(database),
+                    file,
+                    interval=Interval(interval),
+                    symbol=symbol,
+                    archive=archive,
+                    report=report,
                 )
-            return bars, await import_splits(database, splits, symbol=symbol) if splits else None
+            return bars, await import_splits(database, splits, symbol=symbol, archive=archive) if splits else None
 
     bars, taken = asyncio.run(run())
     _tell(file, "bars", bars)
@@ -236,6 +244,40 @@ def _tell(file: Path, what: str, result: "ImportedBars | ImportedSplits") -> Non
         f"{file.name}: {result.rows} {what}, {result.changed} changed, {result.unchanged} unchanged,"
         f" {len(result.rejected)} rejected."
     )
+
+
+@commands.command()
+@click.option("--before", type=click.DateTime(["%Y-%m"]), help="Months that lie before this one: 2015-01.")
+@click.option("--restore", is_flag=True, help="Bring back, all that is archived or what lies before --before.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose bars.")
+def archive(*, before: datetime | None, restore: bool, **options: Any) -> None:
+    """Move months of bars to Parquet files, or bring them back; they answer the same queries."""
+    if before is None and not restore:
+        raise click.UsageError("Name the months with --before YYYY-MM, or bring all back with --restore.")
+    if before is not None and before > datetime.now(UTC).replace(tzinfo=None):
+        raise click.BadParameter("the months are not over", param_hint="--before")
+    settings = _settings(**options)
+    from db.archive import Archive
+    from db.migrate import migrate
+
+    async def run() -> None:
+        async with _database(settings, settings.mode) as database:
+            await migrate(database)
+            archive = Archive(database, settings.archive_url)
+            month = before.date() if before else None
+            if restore:
+                moves = archive.restore(month)
+            else:
+                assert month is not None
+                moves = archive.move(month)
+            count = 0
+            async for moved in moves:
+                count += 1
+                click.echo(f"{moved.month:%Y-%m}: {moved.bars} bars, {', '.join(moved.files)}")
+        click.echo(f"Months {'brought back' if restore else 'archived'}: {count}.")
+
+    asyncio.run(run())
 
 
 @commands.command()

@@ -56,7 +56,7 @@
     │   ├── SourceBadAnswer       SOURCE_BAD_ANSWER   not what it should be: HTML, cut off, another shape
     │   ├── SourceCannot          SOURCE_CANNOT       it does not have this: window, interval, kind of asset
     │   └── SourceUnavailable     SOURCE_UNAVAILABLE  every source failed
-    ├── StoreUnavailable        STORE_UNAVAILABLE   PostgreSQL or Redis does not answer
+    ├── StoreUnavailable        STORE_UNAVAILABLE   PostgreSQL, Redis or the archive does not answer
     ├── InternalError           INTERNAL_ERROR      anything unexpected, masked
     └── StartError              START_FAILED        the process cannot start or a command cannot run
 
@@ -421,7 +421,7 @@ class SourceUnavailable(SourceError):
 
 
 class StoreUnavailable(SmartFinError):
-    """PostgreSQL or Redis does not answer, and the question needs it."""
+    """PostgreSQL, Redis or the archive of bars does not answer, and the question needs it."""
 
     code = "STORE_UNAVAILABLE"
 

@@ -42,6 +42,12 @@ def _unless_production(settings: dict[str, Any]) -> bool:
     return not settings.get("production", False)
 
 
+def _archive_url(value: str | None) -> str | None:
+    if value is not None and "://" in value and value.split("://")[0] not in ("s3", "gs", "az", "abfss"):
+        raise ValueError("expected a folder, s3://bucket/folder, gs://… or az://…")
+    return value
+
+
 class Settings(BaseSettings):
     """What the environment, or a file `.env` in the working directory, says; a DSN never shows in a repr."""
 
@@ -68,6 +74,12 @@ class Settings(BaseSettings):
         None,
         alias="REDIS_URL",
         description="Your own Redis (7 or newer) or Valkey; unset: one is run in the data folder.",
+    )
+    archive_url: Annotated[str | None, AfterValidator(_archive_url)] = Field(
+        None,
+        alias="SMARTFIN_ARCHIVE_URL",
+        min_length=1,
+        description="Folder or object store (`s3://…`, `gs://…`, `az://…`) that keeps archived months of bars.",
     )
     host: str = Field("127.0.0.1", alias="SMARTFIN_HOST", description="Address to listen on.")
     port: int = Field(8000, alias="SMARTFIN_PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")

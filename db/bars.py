@@ -1,13 +1,14 @@
 """Bars at rest: what is held, what is missing, and the one upsert that every bar goes through."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 from asyncpg import Connection, Range
 
+from db.archive import Archive
 from db.database import Database
 from db.partitions import Partitions
 from market import BAR_SCHEMA, INSTANT, Interval, Window
@@ -68,6 +69,8 @@ def _sent(column: str, *, optional: bool = False) -> str:
 _NEWEST = f"""
     SELECT (SELECT tstzmultirange(tstzrange($3, $4)) - COALESCE(
                 (SELECT held FROM bar_coverage WHERE symbol = $1 AND interval_type = $2), '{{}}')),
+           (SELECT array_agg((file, last_bar)) FROM archived_bars
+            WHERE symbol = $1 AND interval_type = $2 AND last_bar >= $3 AND first_bar < $4),
            (array_agg(source))[1], min(quality), (array_agg(received_at))[1],
            string_agg(timestamptz_send(period_start), ''), {_sent("open_price")}, {_sent("high_price")},
            {_sent("low_price")}, {_sent("close_price")}, {_sent("volume", optional=True)},
@@ -78,19 +81,30 @@ _NEWEST = f"""
           ORDER BY period_start DESC LIMIT $5) AS bars
 """  # noqa: S608 - every part is a constant of this module
 _ACTIONS_SINCE = """
-    SELECT period_start, split_factor::float8, dividend::float8 FROM historical_data
+    SELECT period_start, split_factor::float8, dividend::float8, NULL AS file FROM historical_data
     WHERE symbol = $1 AND interval_type = 'D1' AND period_start >= $2 AND (split_factor <> 1 OR dividend <> 0)
+    UNION ALL
+    SELECT NULL, NULL, NULL, file FROM archived_bars
+    WHERE symbol = $1 AND interval_type = 'D1' AND last_bar >= $2 AND has_actions
     ORDER BY period_start
 """
 _CLOSE_BEFORE = """
-    SELECT action.time, before.close_price::float8 FROM unnest($2::timestamptz[]) AS action (time)
-    CROSS JOIN LATERAL (
-        SELECT close_price FROM historical_data
+    SELECT action.time, before.period_start, before.close_price::float8, archived.files
+    FROM unnest($2::timestamptz[]) AS action (time)
+    LEFT JOIN LATERAL (
+        SELECT period_start, close_price FROM historical_data
         WHERE symbol = $1 AND interval_type = 'D1'
           AND period_start < action.time AND period_start >= action.time - interval '31 days'
         ORDER BY period_start DESC LIMIT 1
-    ) AS before
+    ) AS before ON true
+    CROSS JOIN LATERAL (
+        SELECT array_agg(file) AS files FROM archived_bars
+        WHERE symbol = $1 AND interval_type = 'D1'
+          AND first_bar < action.time AND last_bar >= action.time - interval '31 days'
+    ) AS archived
 """
+_CLOSE_WITHIN = timedelta(days=31)
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 _EPOCH_2000_US = 946_684_800_000_000
 """What PostgreSQL counts instants from, in microseconds since 1970."""
 
@@ -111,11 +125,16 @@ class HeldBars:
 
 
 class BarStore:
-    """The final bars that are held, by symbol and interval."""
+    """The final bars that are held, by symbol and interval, in the table or in the archive.
 
-    def __init__(self, database: Database, partitions: Partitions) -> None:
+    What is written of an archived month is first brought back for its symbol and interval, so that a bar is never
+    in both. Raises StoreUnavailable where PostgreSQL does not answer or a file of the archive cannot be read.
+    """
+
+    def __init__(self, database: Database, partitions: Partitions, archive: Archive | None = None) -> None:
         self._database = database
         self._partitions = partitions
+        self._archive = archive or Archive(database)
 
     async def missing(self, symbol: str, interval: Interval, window: Window) -> list[Window]:
         """The stretches of the window that are not held, ascending."""
@@ -148,10 +167,12 @@ class BarStore:
         Returns how many bars changed. Forming bars are left out.
         """
         final = frame.filter(pl.col("is_final"))
-        await self._partitions.ensure("historical_data", final["time"].dt.truncate("1mo").unique().to_list())
+        months = final["time"].dt.truncate("1mo").unique().to_list()
+        await self._partitions.ensure("historical_data", months)
         async with self._database.connection() as connection, connection.transaction():
             changed = 0
             if not final.is_empty():
+                await self._archive.recall(connection, interval, [symbol], months)
                 columns = [final[name].to_list() for name in BAR_SCHEMA if name != "is_final"]
                 status = await connection.execute(_SAVE, symbol, interval, source, quality, received_at, *columns)
                 changed = int(status.rsplit(" ", 1)[1])
@@ -163,14 +184,19 @@ class BarStore:
         """The newest `count` bars that open in [start, before), and what is missing there."""
         async with self._database.connection() as connection:
             row = await connection.fetchrow(_NEWEST, symbol, interval, start, before, count)
-        missing, source, quality, received_at, *buffers = row
-        return HeldBars(
+        missing, archived, source, quality, received_at, *buffers = row
+        held = HeldBars(
             frame=_frame(buffers) if source is not None else pl.DataFrame(schema=BAR_SCHEMA),
             missing=[_window(piece) for piece in missing],
             source=source or "none",
             quality=quality or 0,
             received_at=received_at or datetime.now(UTC),
         )
+        oldest = held.frame["time"][0] if held.frame.height == count else start
+        files = [file for file, last_bar in archived or () if last_bar >= oldest]
+        if not files:
+            return held
+        return _joined(held, await self._archive.bars(files, symbol, interval, Window(start, before)), count)
 
     async def kept_up(self, since: datetime) -> list[tuple[str, Interval, datetime]]:
         """Each symbol and interval that is held up to some instant after `since`, and that instant."""
@@ -187,7 +213,8 @@ class BarStore:
         async with self._database.connection() as connection:
             found: bool = await connection.fetchval(
                 "SELECT EXISTS (SELECT FROM historical_data"
-                " WHERE symbol = $1 AND interval_type = $2 AND period_start < $3)",
+                " WHERE symbol = $1 AND interval_type = $2 AND period_start < $3)"
+                " OR EXISTS (SELECT FROM archived_bars WHERE symbol = $1 AND interval_type = $2 AND first_bar < $3)",
                 symbol,
                 interval,
                 than,
@@ -202,11 +229,16 @@ class BarStore:
         """
         async with self._database.connection() as connection:
             rows = await connection.fetch(_ACTIONS_SINCE, symbol, since)
-            paid = [row["period_start"] for row in rows if row["dividend"]]
-            # Planned over every partition, so only where there is one.
-            closes = dict(await connection.fetch(_CLOSE_BEFORE, symbol, paid)) if paid else {}
+        found = [tuple(row)[:3] for row in rows if row["file"] is None]
+        if files := [row["file"] for row in rows if row["file"] is not None]:
+            archived = await self._archive.bars(files, symbol, Interval.D1, Window(since, _FOREVER))
+            acting = archived.filter((pl.col("split_factor") != 1) | (pl.col("dividend") != 0))
+            found = sorted(found + acting.select("time", "split_factor", "dividend").rows())
+        # Planned over every partition, so only where there is one.
+        paid = [time for time, _, dividend in found if dividend]
+        closes = await self._closes_before(symbol, paid) if paid else {}
         return pl.DataFrame(
-            [(*row, closes.get(row["period_start"])) for row in rows],
+            [(*row, closes.get(row[0])) for row in found],
             schema={
                 "time": INSTANT,
                 "split_factor": pl.Float64(),
@@ -215,6 +247,36 @@ class BarStore:
             },
             orient="row",
         )
+
+    async def _closes_before(self, symbol: str, times: list[datetime]) -> dict[datetime, float]:
+        """The close of the last daily bar before each instant, where there is one within a month."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_CLOSE_BEFORE, symbol, times)
+        closes = {time: (before, close) for time, before, close, _ in rows if before is not None}
+        if files := sorted({file for row in rows for file in row["files"] or ()}):
+            window = Window(min(times) - _CLOSE_WITHIN, max(times))
+            archived = await self._archive.bars(files, symbol, Interval.D1, window)
+            found = pl.DataFrame({"action": times}, schema={"action": INSTANT}).join_asof(
+                archived, left_on="action", right_on="time", tolerance="31d", allow_exact_matches=False
+            )
+            for time, before, close in found.drop_nulls("time").select("action", "time", "close").rows():
+                closes[time] = max(closes.get(time, (before, close)), (before, close))
+        return {time: close for time, (_, close) in closes.items()}
+
+
+def _joined(held: HeldBars, archived: pl.DataFrame, count: int) -> HeldBars:
+    """The newest `count` of both."""
+    frame = pl.concat([held.frame, archived.select(*BAR_SCHEMA)]).sort("time").tail(count)
+    taken = archived.filter(pl.col("time") >= frame["time"].min())
+    if taken.is_empty():
+        return replace(held, frame=frame)
+    qualities: list[int] = taken["quality"].to_list()
+    if not held.frame.is_empty():
+        qualities.append(held.quality)
+    joined = replace(held, frame=frame, quality=min(qualities))
+    if not held.frame.is_empty() and held.frame["time"][-1] > taken["time"][-1]:
+        return joined
+    return replace(joined, source=taken["source"][-1], received_at=taken["received_at"][-1])
 
 
 async def add_coverage(connection: Connection, symbol: str, interval: Interval, covered: Window) -> None:

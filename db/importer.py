@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import polars as pl
 
+from db.archive import Archive
 from db.barfile import REJECTED_SCHEMA, BarFile, open_bars
 from db.bars import ADD_COVERAGE, upsert_bars
 from db.database import Database
@@ -103,6 +104,7 @@ async def import_bars(
     *,
     interval: Interval = Interval.D1,
     symbol: str | None = None,
+    archive: Archive | None = None,
     report: Report = lambda _done, _total: None,
 ) -> ImportedBars:
     """Take in the bars of a CSV or Parquet file, all or nothing.
@@ -127,6 +129,9 @@ async def import_bars(
             )
             # On a connection of their own; this one holds no lock yet that a new partition would wait for.
             await partitions.ensure("historical_data", staged.months)
+            await (archive or Archive(database)).recall(
+                connection, interval, [span["symbol"] for span in spans], staged.months
+            )
             changed = _affected(await connection.execute(_UPSERT, interval, received_at))
             await _cover(connection, interval, spans, staged.rejected)
             venues = [(span["symbol"], venue(span["symbol"])) for span in spans]
@@ -146,7 +151,9 @@ async def import_bars(
     )
 
 
-async def import_splits(database: Database, path: Path, *, symbol: str | None = None) -> ImportedSplits:
+async def import_splits(
+    database: Database, path: Path, *, symbol: str | None = None, archive: Archive | None = None
+) -> ImportedSplits:
     """Set each split of a CSV or Parquet file on the first daily bar that trades split, all or nothing.
 
     That is the first D1 bar on its date or in the 31 days after it. Raises StartError as import_bars does.
@@ -159,6 +166,9 @@ async def import_splits(database: Database, path: Path, *, symbol: str | None = 
         async with database.connection(IMPORT_DEADLINE_S) as connection, connection.transaction():
             for split in splits:
                 until = split.date + SPLIT_SLACK
+                await (archive or Archive(database)).recall(
+                    connection, Interval.D1, [split.symbol], [split.date, split.date + SPLIT_SLACK / 2, until]
+                )
                 bar = await connection.fetchval(_FIRST_BAR, split.symbol, split.date, until)
                 if bar is None:
                     reason = f"no D1 bar held of {split.symbol} from {split.date:%Y-%m-%d} to {until:%Y-%m-%d}"

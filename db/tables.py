@@ -178,6 +178,28 @@ class BarCoverage(SQLModel, table=True):
     held: Any = Field(sa_column=Column(TSTZMULTIRANGE, nullable=False, server_default=text("'{}'")))
 
 
+class ArchivedBars(SQLModel, table=True):
+    """The bars of a series and a month that are in a Parquet file instead of `historical_data`."""
+
+    __tablename__ = "archived_bars"
+    __table_args__ = (
+        _check("archived_bars_symbol", _SYMBOL),
+        _check("archived_bars_interval", _INTERVAL),
+        _check("archived_bars_month", "extract(day FROM month) = 1"),
+        _check("archived_bars_span", "first_bar <= last_bar"),
+        _check("archived_bars_bars", "bars > 0"),
+    )
+
+    symbol: str = Field(primary_key=True)
+    interval_type: str = Field(primary_key=True)
+    month: date = Field(primary_key=True)
+    file: str
+    first_bar: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    last_bar: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    bars: int = Field(sa_type=BigInteger)
+    has_actions: bool
+
+
 class DataSource(SQLModel, table=True):
     """What is configured and measured of each source."""
 

@@ -1,6 +1,6 @@
 """Every constraint refuses what it is there for, and nothing else."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -78,6 +78,16 @@ GOOD: dict[str, dict[str, Any]] = {
         "received_at": AT,
     },
     "bar_coverage": {"symbol": "EURUSD=X", "interval_type": "M1", "held": []},
+    "archived_bars": {
+        "symbol": "AAPL",
+        "interval_type": "D1",
+        "month": AT.date().replace(day=1),
+        "file": "2026-01.parquet",
+        "first_bar": AT,
+        "last_bar": AT,
+        "bars": 1,
+        "has_actions": False,
+    },
     "data_sources": {
         "name": "test",
         "display_name": "Test",
@@ -190,6 +200,14 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({}, "bar_coverage_pkey"),
         *(({"symbol": symbol}, "bar_coverage_symbol") for symbol in BAD_SYMBOLS),
         ({"interval_type": "H2"}, "bar_coverage_interval"),
+    ],
+    "archived_bars": [
+        ({}, "archived_bars_pkey"),
+        *(({"symbol": symbol}, "archived_bars_symbol") for symbol in BAD_SYMBOLS),
+        ({"interval_type": "H2"}, "archived_bars_interval"),
+        ({"month": AT.date()}, "archived_bars_month"),
+        ({"last_bar": AT - timedelta(days=1)}, "archived_bars_span"),
+        ({"bars": 0}, "archived_bars_bars"),
     ],
     "data_sources": [
         ({}, "data_sources_pkey"),
