@@ -223,7 +223,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
-        refill = Refill(router, world.bars)
+        refill = Refill(supply)
         streams = Streams(router, hours.is_open, refill.missed)
         forming = partial(FormingBars, router=router, store=bars, live=live_bars, always_open=world.synthetic)
         runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams, forming).run]

@@ -5,11 +5,10 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from db.bars import BarStore
+from db.supply import BarSupply
 from errors import SmartFinError
 from live.tending import is_ending
 from market import Interval, Window
-from sources.router import Router
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +22,8 @@ MAX_WAITING: Final = 1_000
 class Refill:
     """Fetches the M1 bars of the stretches that it is told of, one after the other, once their last minute is over."""
 
-    def __init__(self, router: Router, bars: BarStore) -> None:
-        self._router = router
-        self._bars = bars
+    def __init__(self, supply: BarSupply) -> None:
+        self._supply = supply
         self._waiting: dict[str, Window] = {}
 
     def missed(self, symbol: str, window: Window) -> None:
@@ -50,19 +48,6 @@ class Refill:
             if window.end + SETTLED <= now:
                 del self._waiting[symbol]
                 try:
-                    await self._fetch(symbol, window)
+                    await self._supply.fetch(symbol, Interval.M1, window)
                 except SmartFinError as error:
                     logger.warning("the bars of %s from %s on were not fetched: %s", symbol, window.start, error)
-
-    async def _fetch(self, symbol: str, window: Window) -> None:
-        fetched = await self._router.history(symbol, Interval.M1, window)
-        final: datetime | None = fetched.frame.filter("is_final")["time"].max()  # type: ignore[assignment]
-        await self._bars.save(
-            symbol,
-            Interval.M1,
-            fetched.frame,
-            source=fetched.provenance.source,
-            quality=fetched.provenance.quality,
-            received_at=fetched.provenance.received_at,
-            covered=Window(window.start, Interval.M1.end(final)) if final else None,
-        )

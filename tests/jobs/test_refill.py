@@ -7,6 +7,7 @@ import pytest
 from db.bars import BarStore
 from db.database import Database
 from db.partitions import Partitions
+from db.supply import BarSupply
 from errors import SourceFault
 from jobs import refill
 from jobs.refill import Refill
@@ -30,7 +31,7 @@ def source() -> Scripted:
 
 
 async def test_the_minutes_that_a_gap_touches_are_stored_once_they_are_over(store: BarStore, source: Scripted) -> None:
-    filling = Refill(router(source), store)
+    filling = Refill(BarSupply(store, router(source)))
     filling.missed("AAPL", Window(NOW + 90 * SECOND, NOW + 150 * SECOND))
     await filling.fetch(NOW + 3 * MINUTE)
     assert source.asked == []
@@ -47,7 +48,7 @@ async def test_the_minutes_that_a_gap_touches_are_stored_once_they_are_over(stor
 
 
 async def test_gaps_of_a_symbol_are_one_question(store: BarStore, source: Scripted) -> None:
-    filling = Refill(router(source), store)
+    filling = Refill(BarSupply(store, router(source)))
     filling.missed("AAPL", Window(NOW + 3 * MINUTE, NOW + 4 * MINUTE))
     filling.missed("AAPL", Window(NOW + MINUTE, NOW + 2 * MINUTE))
     await filling.fetch(NOW + 5 * MINUTE)
@@ -58,7 +59,7 @@ async def test_what_cannot_be_had_is_told_and_left(
     store: BarStore, source: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.error = SourceFault("500")
-    filling = Refill(router(source), store)
+    filling = Refill(BarSupply(store, router(source)))
     filling.missed("AAPL", Window(NOW, NOW + MINUTE))
     await filling.fetch(NOW + 2 * MINUTE)
     asked = len(source.asked)
@@ -72,7 +73,7 @@ def test_no_more_wait_than_may(
     store: BarStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(refill, "MAX_WAITING", 2)
-    filling = Refill(router(), store)
+    filling = Refill(BarSupply(store, router()))
     for symbol in ("A", "B", "C", "A"):
         filling.missed(symbol, Window(NOW, NOW + MINUTE))
     assert list(filling._waiting) == ["A", "B"]
