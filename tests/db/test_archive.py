@@ -25,6 +25,7 @@ from errors import StartError, StoreUnavailable
 from market import Interval, Window
 from tests.bars import at, bar, bars
 from tests.conftest import ROOT, SMARTFIN
+from tests.fakes.object_store import object_store
 
 D1, M1 = Interval.D1, Interval.M1
 STOCKS = Path(str(resources.files("bokeh_sampledata"))) / "_data" / "stocks.csv.gz"
@@ -388,3 +389,34 @@ async def test_the_command_moves_and_brings_back(stores: dict[str, str], tmp_pat
 def test_the_command_says_what_it_lacks(arguments: list[str], message: str) -> None:
     told = CliRunner().invoke(commands, ["archive", *arguments])
     assert (told.exit_code, message in told.output) == (2, True), told.output
+
+
+async def test_months_can_lie_in_an_object_store(
+    database: Database, partitions: Partitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [bar(at("2001-01-01") + timedelta(minutes=number), number + 1 / 3) for number in range(40_000)]
+    async with object_store() as objects:
+        for name, value in {
+            "AWS_ENDPOINT_URL": objects.url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        archive = Archive(database, "s3://bucket/bars/")
+        store = BarStore(database, partitions, archive)
+        for start in range(0, len(rows), 10_000):
+            await save(store, *rows[start : start + 10_000], interval=M1)
+        table = await rows_of(database)
+        [moved] = [moved async for moved in archive.move(date(2001, 2, 1))]
+        assert await rows_of(database) == []
+        assert list(objects.objects) == [f"/bucket/bars/{database.schema}/{moved.files[0]}"]
+        held = await store.newest("AAPL", M1, 5000, at("2001-01-10"), FIRST)
+        assert held.frame.to_dicts() == [row for row in rows if row["time"] < at("2001-01-10")][-5000:]
+        await done(archive.restore())
+        assert await rows_of(database) == table
+        await done(archive.move(date(2001, 2, 1)))
+        objects.objects.clear()
+        with pytest.raises(StoreUnavailable, match="Archived bars cannot be read"):
+            await store.newest("AAPL", M1, 1, END, FIRST)
