@@ -28,7 +28,7 @@ class Keys:
     def __init__(self, mode: str) -> None:
         self.prefix = f"smartfin:{mode}:"
         self.demand = f"{self.prefix}market:demand"
-        self.collector = f"{self.prefix}market:collector"
+        self.collectors = f"{self.prefix}market:collectors"
         self.epoch = f"{self.prefix}market:epoch"
         self.published = f"{self.prefix}documents:published"
         self.persisted = f"{self.prefix}documents:persisted"

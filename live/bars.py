@@ -95,7 +95,8 @@ class FormingBars:
         always_open: bool,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
+        """What the events carry; the collector raises it."""
         self._router = router
         self._store = store
         self._live = live
@@ -276,16 +277,18 @@ class FormingBars:
             await self._publish(events)
 
     async def _publish(self, events: list[BarEvent]) -> None:
+        # A series that is not wanted here any more may be another collector's, who counts its events anew.
+        wanted = [event for event in events if event.interval in self._wanted.get(event.symbol, ())]
         try:
-            await self._live.publish(events)
+            await self._live.publish(wanted)
         except StoreUnavailable as error:
             # The next change of each series tells its whole bar, and who reads history finds what was kept.
-            logger.warning("%d bars were not published: %s", len(events), error)
+            logger.warning("%d bars were not published: %s", len(wanted), error)
 
     def _event(self, series: Series, bar: _Forming, *, is_final: bool) -> BarEvent:
         self._seqs[series] += 1
         prices = bar.open, bar.high, bar.low, bar.close
-        return BarEvent(self._epoch, self._seqs[series], *series, bar.slot.time, *prices, bar.volume, is_final)
+        return BarEvent(self.epoch, self._seqs[series], *series, bar.slot.time, *prices, bar.volume, is_final)
 
     def _market(self, symbol: str) -> str:
         return "CRYPTO" if self._always_open else market_of(symbol)

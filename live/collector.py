@@ -1,4 +1,4 @@
-"""Brings the ticks of the symbols in demand from the sources to the bus; one collector at a time does."""
+"""Brings the ticks of the symbols in demand from the sources to the bus; collectors share the symbols."""
 
 import asyncio
 import logging
@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields, replace
+from functools import lru_cache
+from hashlib import blake2b
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -27,28 +29,45 @@ logger = logging.getLogger(__name__)
 
 _AWAY = (RedisError, OSError, TimeoutError)
 
-LEASE_S = 3.0
-RENEW_S = 0.25
+ALIVE_S = 3.0
+"""How long a collector counts as there after its last heartbeat."""
+
+BEAT_S = 0.25
 RETRY_S = 0.5
 
 # The epoch is Redis's own clock, and above every epoch before: it rises even after Redis has lost its data.
-_TAKE = """
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+_RISE = """
 local now = redis.call('TIME')
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-local epoch = math.max(tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000), last + 1)
-redis.call('SET', KEYS[2], string.format('%.0f', epoch))
-return epoch
+local ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+local epoch = tonumber(redis.call('GET', KEYS[2]) or '0')
+local function rise()
+    epoch = math.max(ms, epoch + 1)
+    redis.call('SET', KEYS[2], string.format('%.0f', epoch))
+end
 """
-_RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
-_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_BEAT = f"""{_RISE}
+local gone = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms)
+local came = redis.call('ZADD', KEYS[1], string.format('%.0f', ms + ARGV[2]), ARGV[1])
+if gone + came > 0 or epoch == 0 then rise() end
+return {{epoch, redis.call('ZRANGE', KEYS[1], 0, -1)}}
+"""
+_LEAVE = f"{_RISE} if redis.call('ZREM', KEYS[1], ARGV[1]) > 0 then rise() end"
+
+
+@lru_cache(100_000)
+def owner(symbol: str, collectors: tuple[str, ...]) -> str:
+    """Which of the collectors has the symbol (rendezvous hashing).
+
+    When one comes or goes only its own share moves. All who see the same collectors agree; there is at least one.
+    """
+    return max(collectors, key=lambda collector: blake2b(f"{collector}/{symbol}".encode(), digest_size=8).digest())
 
 
 class Collector:
-    """Streams what somebody watches, while it holds the lease that makes it the only one.
+    """Streams its share of what somebody watches, for as long as its heartbeats reach Redis.
 
-    Each event carries (epoch, seq): the epoch rises with each holder of the lease, the seq with each event of
-    the symbol, so a hub drops what a holder before sends late.
+    Each event carries (epoch, seq): the epoch rises whenever a collector comes or goes, so in one epoch a symbol has
+    one owner, and a hub drops what an owner before sends late; the seq rises with each event of the symbol.
     """
 
     def __init__(
@@ -67,31 +86,34 @@ class Collector:
         self._streams = streams
         self._forming = forming
         self._id = uuid4().hex
+        self._epoch = 0
 
     async def run(self) -> None:
-        """Wait for the lease and collect while it is held, until cancelled."""
+        """Collect while Redis answers, until cancelled."""
         while not is_ending():
             try:
-                epoch = await self._redis.eval(
-                    _TAKE, 2, self._keys.collector, self._keys.epoch, self._id, int(LEASE_S * 1000)
-                )
-                if epoch:
-                    await self._collect(int(epoch))
+                await self._collect()
             except _AWAY as error:
                 logger.warning("the collector waits for Redis: %s", error)
             await asyncio.sleep(RETRY_S)
 
-    async def _collect(self, epoch: int) -> None:
-        demand, bars = Demand(), self._forming(epoch)
-        streaming = asyncio.create_task(self._stream(epoch, demand, bars))
+    async def _collect(self) -> None:
+        await self._leave()  # what it counted before is over: it comes anew, in an epoch of its own
+        demand, bars = Demand(), self._forming(0)
+        streaming = asyncio.create_task(self._stream(demand, bars))
         building = asyncio.create_task(bars.run())
         tasks = [streaming, building]
         try:
-            while not any(task.done() for task in tasks) and not is_ending() and await self._renew():
-                watched = await self._watched()
+            while not any(task.done() for task in tasks) and not is_ending():
+                epoch, collectors = await self._beat()
+                watched = [
+                    topic for topic in await self._watched() if owner(topic.partition("/")[0], collectors) == self._id
+                ]
+                # With no pause between, so that nothing is told of a symbol in an epoch in which it is another's.
+                self._epoch = bars.epoch = epoch
                 bars.want(series for topic in watched if (series := topic_series(topic)))
                 demand.set(list(dict.fromkeys(topic.partition("/")[0] for topic in watched)))
-                await asyncio.wait(tasks, timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()
@@ -99,8 +121,19 @@ class Collector:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(*_AWAY):  # then the lease runs out by itself
-                await self._redis.eval(_GIVE_BACK, 1, self._keys.collector, self._id)
+            with suppress(*_AWAY):  # then its heartbeat runs out by itself
+                await self._leave()
+
+    async def _beat(self) -> tuple[int, tuple[str, ...]]:
+        """The epoch, and the collectors that are there in it."""
+        keys = self._keys
+        epoch, members = await self._redis.eval(_BEAT, 2, keys.collectors, keys.epoch, self._id, int(ALIVE_S * 1000))
+        if epoch != self._epoch:
+            logger.info("sharing the symbols with %d others, in epoch %d", len(members) - 1, epoch)
+        return epoch, tuple(sorted(member.decode() for member in members))
+
+    async def _leave(self) -> None:
+        await self._redis.eval(_LEAVE, 2, self._keys.collectors, self._keys.epoch, self._id)
 
     async def _watched(self) -> list[str]:
         now = time.time()
@@ -110,13 +143,7 @@ class Collector:
             _, members = await pipeline.execute()
         return [member.decode() for member in members]
 
-    async def _renew(self) -> bool:
-        held = await self._redis.eval(_RENEW, 1, self._keys.collector, self._id, int(LEASE_S * 1000))
-        if not held:
-            logger.warning("another collector has taken over")
-        return bool(held)
-
-    async def _stream(self, epoch: int, demand: Demand, bars: FormingBars) -> None:
+    async def _stream(self, demand: Demand, bars: FormingBars) -> None:
         seqs: defaultdict[str, int] = defaultdict(int)
         latest: dict[str, Quote] = {}
         wanted = demand.symbols
@@ -125,21 +152,20 @@ class Collector:
                 if demand.symbols is not wanted:
                     wanted = demand.symbols
                     latest = {symbol: quote for symbol, quote in latest.items() if symbol in wanted}
-                await self._publish(epoch, seqs, latest, batch)
-                for change in batch:
+                ours = [change for change in batch if change.symbol in wanted]
+                await self._publish(seqs, latest, ours)
+                for change in ours:
                     bars.take(latest[change.symbol])
                 if is_ending():  # or the next batch might be waited for without end
                     return
 
-    async def _publish(
-        self, epoch: int, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]
-    ) -> None:
+    async def _publish(self, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]) -> None:
         events = []
         for change in batch:
             quote = merged(latest.get(change.symbol), change)
             latest[change.symbol] = quote
             seqs[change.symbol] += 1
-            events.append(QuoteEvent(epoch, seqs[change.symbol], quote))
+            events.append(QuoteEvent(self._epoch, seqs[change.symbol], quote))
             self._recorder.offer(quote)
         try:
             await self._cache.write(events, publish=True)

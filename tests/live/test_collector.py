@@ -1,4 +1,4 @@
-"""One collector at a time, and another as soon as it is gone."""
+"""What collectors share out, publish and take over from each other."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from db.quotes import QuoteCache, QuoteEvent, QuoteStore
 from db.redis import Keys
 from live import hub as hub_module
 from live.bars import FormingBars
-from live.collector import LEASE_S, Collector, merged
+from live.collector import ALIVE_S, Collector, merged, owner
 from live.hub import Hub
 from live.mailbox import Event, Mailbox
 from live.recorder import Recorder
@@ -129,6 +129,11 @@ class Watcher:
     def last(self) -> QuoteEvent:
         return self.events[-1]
 
+    @property
+    def source(self) -> str | None:
+        """Where the last quote is from."""
+        return self.last.quote.provenance.source if self.events else None
+
 
 @asynccontextmanager
 async def watching(redis: Redis, keys: Keys, symbol: str = "A", watchers: int = 1) -> AsyncIterator[list[Watcher]]:
@@ -158,13 +163,14 @@ async def test_what_is_demanded_is_streamed_until_the_demand_runs_out(redis: Red
         await until(carries(source, "A", "D"), within_s=5)
         await redis.delete(keys.demand)
         await until(carries(source), within_s=5)
-    assert await redis.exists(keys.collector) == 0
+    assert await redis.zcard(keys.collectors) == 0
 
 
 async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Keys) -> None:
     source = Scripted("source", 1)
+    await redis.zadd(keys.demand, {"B": time.time() + 60})
     async with collecting(redis, keys, source), watching(redis, keys) as [watcher]:
-        await until(carries(source, "A"))
+        await until(carries(source, "A", "B"))
         [opened] = source.streams
         batches = ([KNOWN, replace(KNOWN, symbol="B")], [TRADE], [replace(TRADE, price=2.1, bid=2.05)])
         for number, batch in enumerate(batches, 1):
@@ -179,34 +185,84 @@ async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Key
         assert (cached["B"].seq, cached["B"].epoch) == (1, watcher.last.epoch)
 
 
-async def test_one_collects_and_the_next_takes_over_at_once_when_it_stops(redis: Redis, keys: Keys) -> None:
+def test_when_a_collector_leaves_only_its_symbols_move() -> None:
+    symbols = [f"S{number}" for number in range(3000)]
+    three = {symbol: owner(symbol, ("a", "b", "c")) for symbol in symbols}
+    assert all(900 < list(three.values()).count(collector) < 1100 for collector in "abc")
+    two = {symbol: owner(symbol, ("a", "b")) for symbol in symbols}
+    moved = {symbol for symbol in symbols if two[symbol] != three[symbol]}
+    assert moved == {symbol for symbol in symbols if three[symbol] == "c"}
+
+
+@asynccontextmanager
+async def sharing(redis: Redis, keys: Keys, *sources: Scripted) -> AsyncIterator[list[Watcher]]:
+    """Watchers of 24 symbols, one each, which tick at all of the sources."""
+    symbols = [f"S{number}" for number in range(24)]
+    hub = Hub(redis, keys, QuoteCache(redis, keys, 600), LiveBars(redis, keys))
+
+    async def tick() -> None:
+        for number in count(1):
+            for symbol in symbols:
+                for source in sources:
+                    source.tick(symbol, float(number))
+            await asyncio.sleep(0.02)
+
+    async with tended(hub.run, tick):
+        mailboxes = [await hub.subscribe([symbol]) for symbol in symbols]
+        yield list(map(Watcher, mailboxes))
+
+
+def carried(source: Scripted) -> set[str]:
+    """What the streams of the source are to carry."""
+    return {symbol for opened in source.streams for symbol in opened.demand.symbols}
+
+
+async def test_collectors_share_the_symbols_and_take_over_from_one_that_stops(
+    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "max_streams", 12)
     first, second = Scripted("first", 1), Scripted("second", 1)
-    async with watching(redis, keys) as [watcher], ticking(first, second), AsyncExitStack() as leaving:
+    async with sharing(redis, keys, first, second) as watchers, AsyncExitStack() as leaving:
         await leaving.enter_async_context(collecting(redis, keys, first))
-        await until(carries(first, "A"))
+        await until(lambda: len(carried(first)) == 24)
         async with collecting(redis, keys, second):
-            await asyncio.sleep(1)  # it tries twice
-            assert second.opened_streams == 0
+            await until(lambda: len(carried(first)) + len(carried(second)) == 24 and carried(second))
+            assert carried(first).isdisjoint(carried(second))
+            shared = carried(second)
+            await until(lambda: {watcher.source for watcher in watchers} == {"first", "second"})
+            assert {watcher.last.quote.symbol for watcher in watchers if watcher.source == "second"} <= shared
             stopped = time.monotonic()
             await leaving.aclose()
-            await until(carries(second, "A"))
-            assert time.monotonic() - stopped < 1.5
-            seen = len(watcher.events)
-            await until(lambda: len(watcher.events) > seen + 10)
-    orders = [event.order for event in watcher.events]
-    assert orders == sorted(set(orders))
-    assert [event.quote.provenance.source for event in (watcher.events[0], watcher.last)] == ["first", "second"]
-    assert len({epoch for epoch, _ in orders}) == 2
+            await until(lambda: all(watcher.source == "second" for watcher in watchers))
+            assert time.monotonic() - stopped < ALIVE_S
+    for watcher in watchers:
+        orders = [event.order for event in watcher.events]
+        assert orders == sorted(set(orders))
 
 
-async def test_the_lease_of_a_dead_collector_runs_out(redis: Redis, keys: Keys) -> None:
+async def test_the_share_of_a_dead_collector_is_taken_over(redis: Redis, keys: Keys) -> None:
     source = Scripted("source", 1)
-    await redis.set(keys.collector, "dead", px=int(LEASE_S * 1000))
-    await redis.zadd(keys.demand, {"A": time.time() + 60})
+    symbols = [f"S{number}" for number in range(6)]
+    await redis.zadd(keys.demand, dict.fromkeys(symbols, time.time() + 60))
+    beat_ms = (time.time() + ALIVE_S) * 1000
+    dead = [f"dead{number}" for number in range(30)]  # so many that something is theirs
+    await redis.zadd(keys.collectors, dict.fromkeys(dead, beat_ms))
     died = time.monotonic()
     async with collecting(redis, keys, source):
-        await until(carries(source, "A"))
-        assert LEASE_S - 0.5 < time.monotonic() - died < 4
+        await until(carries(source, *symbols))
+        assert ALIVE_S - 0.5 < time.monotonic() - died < 5
+
+
+async def test_what_an_owner_before_sends_late_is_dropped(redis: Redis, keys: Keys) -> None:
+    source = Scripted("source", 1)
+    async with collecting(redis, keys, source), watching(redis, keys) as [watcher], ticking(source):
+        await until(lambda: watcher.events)
+        now = watcher.last
+        late = QuoteEvent(now.epoch - 1, now.seq + 1000, replace(now.quote, price=-1.0))
+        await QuoteCache(redis, keys, 600).write([late], publish=True)
+        seen = len(watcher.events)
+        await until(lambda: len(watcher.events) > seen + 10)
+    assert all(event.quote.price > 0 for event in watcher.events)
 
 
 async def test_epochs_rise_even_when_redis_has_lost_all(own: Redis, keys: Keys) -> None:
