@@ -172,7 +172,11 @@ async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Key
     async with collecting(redis, keys, source), watching(redis, keys) as [watcher]:
         await until(carries(source, "A", "B"))
         [opened] = source.streams
-        batches = ([KNOWN, replace(KNOWN, symbol="B")], [TRADE], [replace(TRADE, price=2.1, bid=2.05)])
+        batches = (
+            [KNOWN, replace(KNOWN, symbol="B"), replace(KNOWN, symbol="C")],
+            [TRADE],
+            [replace(TRADE, price=2.1, bid=2.05)],
+        )
         for number, batch in enumerate(batches, 1):
             opened.says.put_nowait(batch)
             await until(partial(watcher.has, number))
@@ -180,7 +184,8 @@ async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Key
         assert len({event.epoch for event in watcher.events}) == 1
         flagged = watcher.last.quote.provenance
         assert watcher.last.quote == replace(AFTER, price=2.1, bid=2.05, provenance=flagged)
-        cached = await QuoteCache(redis, keys, 600).get(["A", "B"])
+        cached = await QuoteCache(redis, keys, 600).get(["A", "B", "C"])
+        assert cached.keys() == {"A", "B"}, "nobody asked it for C, so C may be another's"
         assert cached["A"] == watcher.last
         assert (cached["B"].seq, cached["B"].epoch) == (1, watcher.last.epoch)
 
@@ -238,6 +243,8 @@ async def test_collectors_share_the_symbols_and_take_over_from_one_that_stops(
     for watcher in watchers:
         orders = [event.order for event in watcher.events]
         assert orders == sorted(set(orders))
+        owners = {event.epoch: event.quote.provenance.source for event in watcher.events}
+        assert {(event.epoch, event.quote.provenance.source) for event in watcher.events} == set(owners.items())
 
 
 async def test_the_share_of_a_dead_collector_is_taken_over(redis: Redis, keys: Keys) -> None:
