@@ -8,7 +8,7 @@ from typing import Any
 import click
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 
 from errors import StartError
 from gateway.wire import WebSocketProtocol
@@ -49,6 +49,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
     )
     where = _url(listening)
     if workers > 1:
+        multiprocess.Process = _Worker  # type: ignore[misc]  # the one way to say what uvicorn's supervisor starts
         supervisor = _Supervisor(config, listening, _banner(settings, where))
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
@@ -70,15 +71,15 @@ def logging_config(level: str) -> dict[str, Any]:
 
 
 class _Server(uvicorn.Server):
-    """Says where to look, once it answers."""
+    """Says where to look, once it answers; as it ends, has its clients come back a few at a time."""
 
-    def __init__(self, config: uvicorn.Config, banner: str) -> None:
+    def __init__(self, config: uvicorn.Config, banner: str = "") -> None:
         super().__init__(config)
         self._banner = banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self.started and self._banner:
             click.echo(self._banner)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -94,6 +95,16 @@ class _Server(uvicorn.Server):
 
 def _is_open(connection: object) -> bool:
     return isinstance(connection, WebSocketProtocol) and not connection.close_sent
+
+
+class _Worker(multiprocess.Process):
+    """Ends as a process that serves alone does."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = _Server(self.config)
+        return self._server
 
 
 class _Supervisor(Multiprocess):
