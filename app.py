@@ -144,6 +144,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
     schema = build_schema()
+    runner = Runner(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -152,8 +153,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/graphql", GraphQLEndpoint(schema, settings)),
-            WebSocketRoute("/graphql", TransportWS(Runner(settings))),
+            Route("/graphql", GraphQLEndpoint(runner)),
+            WebSocketRoute("/graphql", TransportWS(runner)),
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/livez", livez),
             Route("/readyz", readyz),

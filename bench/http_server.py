@@ -28,6 +28,7 @@ import resolvers.indicators
 from db.documents import DocumentStore
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.running import Runner
 from market import Adjustment, Interval, Provenance, Quote, ServedFrom, Symbol
 from resolvers.bars import Bars, Series
 from resolvers.history import History
@@ -201,7 +202,7 @@ def application() -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/ours", GraphQLEndpoint(ours, settings)),
+            Route("/ours", GraphQLEndpoint(Runner(settings))),
             Route("/stock", Stock(schema(strawberry.Schema, objects, held, held_chart))),
             Route(
                 "/stock-with-caches",

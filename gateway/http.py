@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
 from urllib.parse import parse_qsl
 
@@ -28,13 +29,14 @@ from gateway.assets import graphiql
 from gateway.caching import NOT_KEPT, Headers, is_known, is_settled, kept_headers
 from gateway.compression import compressed
 from gateway.deadline import ClientGone, Deadline
+from gateway.documents import Operation
+from gateway.event_stream import EventStreams
 from gateway.execution import encoded, encoded_refusal, executed
 from gateway.masking import unexpected
-from gateway.negotiation import JSON, answer_type, is_json, takes_gzip, wants_page
+from gateway.negotiation import EVENT_STREAM, JSON, answer_type, is_json, takes_gzip, wants_page
 from gateway.request import GraphQLRequest
+from gateway.running import Runner
 from resolvers.world import Context
-from schema.build import Schema
-from settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +62,14 @@ class _Answer:
 
 
 class GraphQLEndpoint:
-    """What serves `/graphql` to HTTP, as an ASGI application; the lifespan's state has `world` and `documents`."""
+    """What serves `/graphql` to HTTP, as an ASGI application.
 
-    def __init__(self, schema: Schema, settings: Settings) -> None:
-        self._schema = schema
-        self._settings = settings
+    The lifespan's state has `world`, `documents` and `draining`.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._settings = runner.settings
+        self._events = EventStreams(runner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever becomes of it; to a client that is gone, nothing."""
@@ -77,7 +82,10 @@ class GraphQLEndpoint:
         media_type = answer_type(accept)
         try:
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
-                answer = await self._answer(scope, headers, receive, deadline, request_id, media_type)
+                request = await self._request(scope, headers, receive, media_type)
+                deadline.received()
+                if media_type != EVENT_STREAM:
+                    answer = await self._answer(scope, headers, request, request_id)
         except ClientGone:
             return
         except SmartFinError as error:
@@ -85,36 +93,40 @@ class GraphQLEndpoint:
         except Exception:
             logger.exception("request %s failed", request_id)
             answer = _refused(unexpected(request_id), media_type)
-        await self._send(send, answer, headers, request_id, media_type or JSON)
+        else:
+            if media_type == EVENT_STREAM:
+                context = Context(world=scope["state"]["world"], request_id=request_id)
+                await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context)
+                return
+        shown = media_type if media_type and media_type != EVENT_STREAM else JSON
+        await self._send(send, answer, headers, request_id, shown)
 
-    async def _answer(
-        self,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        receive: Receive,
-        deadline: Deadline,
-        request_id: str,
-        media_type: str | None,
-    ) -> _Answer:
+    async def _request(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media_type: str | None
+    ) -> GraphQLRequest:
         method = scope["method"]
         if media_type is None:
-            raise NotAcceptable("An answer is application/graphql-response+json or application/json.")
+            raise NotAcceptable(
+                "An answer is application/graphql-response+json, application/json or text/event-stream."
+            )
         if method == "POST":
-            request = GraphQLRequest.of(_json(await self._body(headers, receive), "The body"))
-        elif method == "GET":
-            request = self._got(scope["query_string"])
-        else:
-            raise MethodNotAllowed("Ask by POST, or queries by GET.")
-        deadline.received()
-        operation = await scope["state"]["documents"].prepare(request)
+            return GraphQLRequest.of(_json(await self._body(headers, receive), "The body"))
+        if method == "GET":
+            return self._got(scope["query_string"])
+        raise MethodNotAllowed("Ask by POST, or queries by GET.")
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, request_id: str
+    ) -> _Answer:
+        operation = await _prepared(scope, request)
         if operation.type is OperationType.SUBSCRIPTION:
-            raise OperationNotServed("Subscriptions are served over graphql-transport-ws, on the same path.")
-        if method == "GET" and operation.type is not OperationType.QUERY:
-            raise MethodNotAllowed("GET is for queries; send a mutation by POST.")
+            raise OperationNotServed(
+                "Subscriptions are served over graphql-transport-ws and as text/event-stream, on the same path."
+            )
         context = Context(world=scope["state"]["world"], request_id=request_id)
         result = await executed(operation, request.variables, context, suggestions=self._settings.suggestions)
         answer = _Answer(encoded(result))
-        if method == "GET" and is_settled(operation, result, context):
+        if scope["method"] == "GET" and is_settled(operation, result, context):
             answer.headers = kept_headers(answer.body, authorized=b"authorization" in headers)
             if is_known(headers.get(b"if-none-match"), answer.headers):
                 answer.status, answer.body = 304, b""
@@ -179,6 +191,13 @@ class GraphQLEndpoint:
             headers.append((b"allow", b"GET, POST"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+async def _prepared(scope: Scope, request: GraphQLRequest) -> Operation:
+    operation: Operation = await scope["state"]["documents"].prepare(request)
+    if scope["method"] == "GET" and operation.type is OperationType.MUTATION:
+        raise MethodNotAllowed("GET is for what changes nothing; send a mutation by POST.")
+    return operation
 
 
 def _json(text: bytes | str, what: str) -> object:

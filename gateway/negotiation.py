@@ -5,9 +5,10 @@ from functools import lru_cache
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
 
-_ANSWERS = (JSON, RESPONSE_JSON)
+_ANSWERS = (EVENT_STREAM, JSON, RESPONSE_JSON)
 
 _READ_BYTES = 512
 """No client has more to say; what was read is kept, so it must be small."""
@@ -15,6 +16,8 @@ _READ_BYTES = 512
 
 def answer_type(accept: bytes | None) -> str | None:
     """The media type of the answer, the one asked for by name before one that a wildcard lets in; None: none will do.
+
+    Events only for who names them, and neither kind of JSON as well.
 
     JSON where the client does not say, as GraphQL over HTTP has it for clients from before its own media type.
     """
@@ -50,6 +53,8 @@ def _answer_type(accept: bytes) -> str | None:
     found = None
     for preference, answer in enumerate(_ANSWERS):
         exactness, quality = _quality(answer, ranges)
+        if answer == EVENT_STREAM and exactness < _EXACT:
+            continue
         # By a wildcard both will do, and the one that every client reads is given; by name, the newer one.
         rank = (quality, exactness, preference if exactness == _EXACT else -preference)
         if quality and rank > best:

@@ -1,7 +1,7 @@
 """One operation of a client under way, whatever it travels on: prepared, answered or streamed, and ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from graphql import ExecutionResult, OperationType
 from graphql.execution import create_source_event_stream
 
 from errors import SmartFinError, TookTooLong
-from gateway.documents import Documents, Operation
+from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
 from gateway.masking import masked
 from gateway.outbox import Traffic, Waiting
@@ -19,6 +19,9 @@ from gateway.selections import Selection, Selections, failed
 from live.mailbox import Event, Mailbox
 from resolvers.world import Context
 from settings import Settings
+
+Prepare = Callable[[GraphQLRequest], Awaitable[Operation]]
+"""Finds the operation of a request. Raises a SmartFinError where it is not served."""
 
 
 class Sink(Protocol):
@@ -54,10 +57,10 @@ class Runner:
         self.selections = Selections()
         self.traffic = Traffic()
 
-    def start(self, request: GraphQLRequest, documents: Documents, context: Context, scope: str, sink: Sink) -> "Run":
+    def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, scope: str, sink: Sink) -> "Run":
         """The operation, under way; callers of one `scope` may see the same."""
         run = Run(self, sink)
-        run.task = asyncio.create_task(run.go(request, documents, context, scope))
+        run.task = asyncio.create_task(run.go(request, prepare, context, scope))
         return run
 
 
@@ -75,10 +78,10 @@ class Run:
         self._room: asyncio.Future[None] | None = None
         self._is_answering = False
 
-    async def go(self, request: GraphQLRequest, documents: Documents, context: Context, scope: str) -> None:
+    async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context, scope: str) -> None:
         """Answer, or stream until there is a mailbox to read from."""
         try:
-            operation = await documents.prepare(request)
+            operation = await prepare(request)
             if operation.type is OperationType.SUBSCRIPTION:
                 await self._subscribe(operation, request, context, scope)
             else:

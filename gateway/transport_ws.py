@@ -175,7 +175,7 @@ class Connection:
                 sink.error(orjson.dumps(refusal(refused)))
                 return
             context = Context(world=self._world)
-            self._under_way[name] = self._runner.start(request, self._documents, context, GUEST, sink)
+            self._under_way[name] = self._runner.start(request, self._documents.prepare, context, GUEST, sink)
 
     def _is_flooded(self) -> bool:
         second = int(asyncio.get_running_loop().time())

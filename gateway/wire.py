@@ -1,4 +1,4 @@
-"""How text messages reach one WebSocket client: several in one write where the server is ours, else one by one."""
+"""How messages reach one client: several in one write where the server is ours, else as ASGI has them."""
 
 import asyncio
 from collections import deque
@@ -145,3 +145,25 @@ class AsgiWire:
             self._sending = None
         if self.on_writable is not None:
             self.on_writable(True)
+
+
+class EventStreamWire(AsgiWire):
+    """The way over HTTP: messages are parts of one answer, which ends with the close."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__(send)
+        self.closed = asyncio.Event()
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """Send the messages as one part after those that wait."""
+        self._enqueue({"type": "http.response.body", "body": b"".join(messages), "more_body": True})
+
+    def close(self, code: int, reason: str) -> None:
+        """End the answer after what waits."""
+        self._enqueue({"type": "http.response.body", "body": b""})
+        self.closed.set()
+
+    async def finish(self) -> None:
+        """Wait for what was closed to be read, but not for ever: then the server cuts the client off."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=CLOSE_S)

@@ -77,7 +77,11 @@ async def test_it_ends_when_told_to_and_leaves_nothing_running(
             query = 'subscription { quotes(symbols: ["AAPL"]) { price } }'
             await watching.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
             assert [(await watching.receive_json(timeout=5))["type"] for _ in range(2)] == ["connection_ack", "next"]
-            end(running)
+            events = {"Accept": "text/event-stream"}
+            async with session.get(running.graphql, params={"query": query}, headers=events) as stream:
+                assert await stream.content.readline() == b"event: next\n"
+                end(running)
+                assert not (await stream.content.read()).endswith(b"event: complete\ndata:\n\n"), "it was cut short"
             while (message := await watching.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)

@@ -47,12 +47,13 @@ async def serving(
     schema = schema or build_schema()
     runner = runner or Runner(chosen)
     documents = Documents(schema, chosen, store or cast(DocumentStore, NoStore()))
+    draining = asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        yield {"world": world, "documents": documents}
+        yield {"world": world, "documents": documents, "draining": draining}
 
-    routes = [Route("/graphql", GraphQLEndpoint(schema, chosen)), WebSocketRoute("/graphql", TransportWS(runner))]
+    routes = [Route("/graphql", GraphQLEndpoint(runner)), WebSocketRoute("/graphql", TransportWS(runner))]
     app = Starlette(routes=routes, lifespan=lifespan)
     config = uvicorn.Config(app, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -61,5 +62,6 @@ async def serving(
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
         finally:
+            draining.set()
             server.should_exit = True
             await running

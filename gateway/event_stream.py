@@ -1,0 +1,103 @@
+"""GraphQL over server-sent events, a stream for each operation (github.com/enisdenjo/graphql-sse, PROTOCOL.md)."""
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.caching import NOT_KEPT
+from gateway.outbox import Flusher, Outbox, Waiting
+from gateway.request import GraphQLRequest
+from gateway.running import Prepare, Runner
+from gateway.transport_ws import GUEST
+from gateway.wire import EventStreamWire
+from resolvers.world import Context
+
+KEEP_ALIVE_S: Final = 15.0
+"""How often a comment goes out, so that no proxy takes the stream for dead."""
+
+_COMMENT = b":\n\n"
+
+COMPLETED: Final = 1000
+RESTARTING: Final = 1012
+"""Streams have no codes of their own; they are counted under those that a WebSocket would have been closed with."""
+
+
+class EventStreams:
+    """Answers that are sent as events: `next` for each result, then `complete`.
+
+    A stream that ends without `complete` was cut short, as the server restarts or the client reads too slowly, and
+    may be opened again.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._flusher = Flusher()
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, request: GraphQLRequest, prepare: Prepare, context: Context
+    ) -> None:
+        """Answer a request that was read, until it is complete or the client is gone."""
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"x-request-id", context.request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-accel-buffering", b"no"),
+            NOT_KEPT,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        runner = self._runner
+        wire = EventStreamWire(send)
+        outbox = Outbox(wire, self._flusher, runner.settings.websocket_backlog_bytes, runner.traffic)
+        gone = asyncio.create_task(_gone(receive))
+        over = [gone, *map(asyncio.create_task, (wire.closed.wait(), scope["state"]["draining"].wait()))]
+        runner.traffic.connections += 1
+        run = runner.start(request, prepare, context, GUEST, _Events(outbox))
+        try:
+            while not (await asyncio.wait(over, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                outbox.send(_COMMENT)
+            if not gone.done():
+                outbox.close(RESTARTING, "The server restarts.")
+                await wire.finish()
+        finally:
+            runner.traffic.connections -= 1
+            run.close()
+            outbox.clear()
+            for task in over:
+                task.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Events:
+    """The events of one operation."""
+
+    __slots__ = ("_outbox",)
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    @property
+    def has_room(self) -> bool:
+        return self._outbox.has_room
+
+    def wait(self, waiting: Waiting) -> None:
+        self._outbox.wait(waiting)
+
+    def next(self, payload: bytes) -> None:
+        self._outbox.send(b"event: next\ndata: %b\n\n" % payload)
+
+    def error(self, payload: bytes) -> None:
+        self.next(b'{"errors":%b}' % payload)
+        self.complete()
+
+    def complete(self) -> None:
+        self._outbox.send(b"event: complete\ndata:\n\n")
+        self._outbox.wait(self)
+
+    def drain(self) -> None:
+        """Everything was sent."""
+        self._outbox.close(COMPLETED, "")
