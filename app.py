@@ -211,13 +211,14 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
     )
-    prepared = asyncio.Event()
+    prepared, tried = asyncio.Event(), asyncio.Event()
 
     source_keys = SourceKeys(database, settings)
 
     async def prepare() -> None:
-        await _prepare(settings, database, source_keys, world)
+        await _prepare(settings, database, source_keys, world, tried)
         prepared.set()
+        tried.set()
         await asyncio.Event().wait()
 
     runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
@@ -234,9 +235,11 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     await stack.enter_async_context(tended(*runs))
     try:
         async with asyncio.timeout(PREPARE_S):
-            await prepared.wait()
+            await tried.wait()
     except TimeoutError:
-        logger.warning("serving before PostgreSQL answers; /readyz is 503 until then")
+        logger.warning("it takes long to prepare")
+    if not prepared.is_set():
+        logger.warning("serving before everything is prepared; /readyz is 503 until then")
     return State(
         world=world,
         documents=Documents(schema, settings, DocumentStore(redis, keys)),
@@ -247,8 +250,13 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     )
 
 
-async def _prepare(settings: Settings, database: Database, source_keys: SourceKeys, world: World) -> None:
-    """Bring the tables up to date, use the keys that are kept, and list the assets, once PostgreSQL lets it."""
+async def _prepare(
+    settings: Settings, database: Database, source_keys: SourceKeys, world: World, tried: asyncio.Event
+) -> None:
+    """Bring the tables up to date, use the keys that are kept, and list the assets, once PostgreSQL lets it.
+
+    `tried` is set where it does not do so at once.
+    """
     while True:
         try:
             await migrate(database)
@@ -258,6 +266,7 @@ async def _prepare(settings: Settings, database: Database, source_keys: SourceKe
             await world.assets.save(await world.router.assets())
         except StoreUnavailable as error:
             logger.warning("waiting for PostgreSQL: %s", error)
+            tried.set()
             await asyncio.sleep(RETRY_S)
         else:
             return
