@@ -15,10 +15,14 @@ from sources.router import FetchedBars, Router
 
 @dataclass(frozen=True, slots=True)
 class Supplied:
-    """The bars of a stretch, the forming one too, and how many of those in the store changed with them."""
+    """The bars of a stretch, the forming one too, and how many of those in the store changed with them.
+
+    `window` is what of the stretch the source goes back to.
+    """
 
     frame: pl.DataFrame
     provenance: Provenance
+    window: Window
     changed: int
 
 
@@ -33,7 +37,8 @@ class BarSupply:
     async def fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
         """What a source has of the stretch. It is kept, whether who asked goes away or not.
 
-        Raises SymbolNotFound, UnsupportedInterval, SourceUnavailable, StoreUnavailable.
+        Raises SymbolNotFound, UnsupportedInterval, NoData where no source goes back so far, SourceUnavailable,
+        StoreUnavailable.
         """
         fetch = partial(self._fetch, symbol, interval, piece)
         return await self._flights.join((symbol, interval, piece), fetch)
@@ -51,20 +56,20 @@ class BarSupply:
             source=fetched.provenance.source,
             quality=fetched.provenance.quality,
             received_at=fetched.provenance.received_at,
-            covered=_covered(interval, piece, fetched),
+            covered=_covered(interval, fetched),
         )
-        return Supplied(fetched.frame, fetched.provenance, changed)
+        return Supplied(fetched.frame, fetched.provenance, fetched.window, changed)
 
     async def aclose(self) -> None:
         """Give up what is under way."""
         await self._flights.aclose()
 
 
-def _covered(interval: Interval, piece: Window, fetched: FetchedBars) -> Window | None:
+def _covered(interval: Interval, fetched: FetchedBars) -> Window | None:
     """What is known to be complete now: near the present, only up to the end of the last final bar that came."""
     settled = fetched.provenance.received_at - SETTLED - interval.span
     final: datetime | None = fetched.frame.filter(pl.col("is_final"))["time"].max()  # type: ignore[assignment]
     forming: datetime | None = fetched.frame.filter(~pl.col("is_final"))["time"].min()  # type: ignore[assignment]
     known = max(settled, interval.end(final)) if final else settled
-    end = min(piece.end, known, forming or known)
-    return Window(piece.start, end) if end > piece.start else None
+    end = min(fetched.window.end, known, forming or known)
+    return Window(fetched.window.start, end) if end > fetched.window.start else None

@@ -9,8 +9,9 @@ from typing import Final
 
 from db.bars import BarStore
 from db.supply import BarSupply, Supplied
-from errors import SourceUnavailable, SymbolNotFound, UnsupportedInterval
+from errors import NoData, SmartFinError, SourceUnavailable, SymbolNotFound, UnsupportedInterval
 from market import Interval, Window
+from sources.router import out_of_reach
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +66,19 @@ async def backfill(
         for number, piece in enumerate(wanted):
             try:
                 supplied = await _patiently(supply, symbol, interval, piece)
-            except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
-                progress.failures.append(f"{symbol}: {error}")
-                progress.done += len(wanted) - number
-                await tell(progress)
-                break
-            progress.done += 1
-            progress.bars += supplied.frame.filter("is_final").height
-            progress.changed += supplied.changed
+            except (SourceUnavailable, SymbolNotFound, UnsupportedInterval, NoData) as error:
+                failure: SmartFinError | None = error
+            else:
+                progress.bars += supplied.frame.filter("is_final").height
+                progress.changed += supplied.changed
+                since = supplied.window.start
+                failure = out_of_reach(symbol, interval, since) if since > piece.start else None
+            if failure is not None:
+                progress.failures.append(f"{symbol}: {failure}")
+            progress.done += len(wanted) - number if failure else 1
             await tell(progress)
+            if failure is not None:
+                break
     return progress
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from db.assets import AssetStore
 from db.bars import BarStore
 from db.supply import BarSupply
-from errors import SourceUnavailable, SymbolNotFound, UnsupportedInterval
+from errors import NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
 from market import BAR_SCHEMA, Interval, Window
 from sources import calendar
 from sources.grid import market_of
@@ -81,7 +81,7 @@ class Upkeep:
         """How many bars changed; None where the sources fail."""
         try:
             return (await self._supply.fetch(symbol, interval, piece)).changed
-        except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
+        except (SourceUnavailable, SymbolNotFound, UnsupportedInterval, NoData) as error:
             logger.warning("%s %s is not kept up: %s", symbol, interval, error)
             return None
 
@@ -89,7 +89,7 @@ class Upkeep:
         held = await self._bars.newest(symbol, interval, 100_000, window.end, window.start)
         try:
             told = await self._supply.look(symbol, interval, window)
-        except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
+        except (SourceUnavailable, SymbolNotFound, UnsupportedInterval, NoData) as error:
             logger.warning("%s %s is not reviewed: %s", symbol, interval, error)
             return 0
         final = told.frame.filter("is_final", pl.col("time").is_between(window.start, window.end, closed="left"))

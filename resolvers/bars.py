@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from db.bars import HeldBars
-from errors import SourceUnavailable, SymbolNotFound, UnsupportedInterval
+from errors import NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
 from market import BAR_SCHEMA, Adjustment, AssetType, Interval, Provenance, ServedFrom, Window, venue
 from resolvers.adjustment import adjusted
 from resolvers.world import World
 from sources import calendar
 from sources.grid import next_slot, slot_at
 from sources.resample import PARTS, fits, resampled
+from sources.router import out_of_reach
 
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _GROWTH = 4
@@ -34,7 +35,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Adjusted bars, how they came, and the stretches among what was asked that are not held.
+    """Adjusted bars, how they came, and the stretches among what was asked that are not held and could not be had.
 
     `made_of` is the interval that they were joined from, None if they are as a source gave them. `actions` are the
     splits and dividends from the first bar on, also those after the last (`BarStore.actions`).
@@ -54,10 +55,11 @@ async def load_bars(
 
     What no source has and the store does not hold is joined from the longest shorter bars that can be had. Weeks and
     months of what may split are joined from adjusted days always: a week that holds a split mixes two prices.
-    Where the sources fail, what is held is given, marked STALE. Raises SymbolNotFound, UnsupportedInterval and
-    SourceUnavailable where nothing is held, and StoreUnavailable.
+    Where the sources fail, what is held is given, marked STALE; what no source goes back to is missing, and that is
+    no failure. Raises SymbolNotFound, UnsupportedInterval, NoData and SourceUnavailable where nothing is held, and
+    StoreUnavailable.
     """
-    failed: SymbolNotFound | UnsupportedInterval | SourceUnavailable | None = None
+    failed: SymbolNotFound | UnsupportedInterval | SourceUnavailable | NoData | None = None
     for number, part in enumerate(_parts(series)):
         can_be_had = number == 0 or isinstance(failed, UnsupportedInterval)
         if not can_be_had and not await world.bars.has_older(series.symbol, part, end):
@@ -67,7 +69,7 @@ async def load_bars(
                 return found
         except UnsupportedInterval as error:
             failed = failed or error
-        except (SourceUnavailable, SymbolNotFound) as error:
+        except (SourceUnavailable, SymbolNotFound, NoData) as error:
             failed = error if isinstance(failed, UnsupportedInterval) else failed or error
         else:  # that there are none says more than that others cannot tell
             failed = None if isinstance(failed, UnsupportedInterval) else failed
@@ -90,6 +92,12 @@ class _Filled:
     forming: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BAR_SCHEMA))
     fetched: Provenance | None = None
     error: SourceUnavailable | SymbolNotFound | UnsupportedInterval | None = None
+    beyond: NoData | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something of what was missing could not be had."""
+        return self.error is not None or self.beyond is not None
 
 
 async def _newest(
@@ -117,12 +125,12 @@ async def _newest(
         if pieces := _asked(held.missing, before, until):
             await _fill(world, symbol, part, pieces, filled)
             # What is held from before `begin` may lie beyond a stretch that is not: for want of better only.
-            held = await world.bars.newest(symbol, part, limit, before, floor if filled.error else begin)
+            held = await world.bars.newest(symbol, part, limit, before, floor if filled.is_cut else begin)
         if not held.frame.is_empty():  # who else has finished and kept the forming bar since
             filled.forming = filled.forming.filter(pl.col("time") > held.frame["time"][-1])
         raw = pl.concat([held.frame, filled.forming])
         frame = _joined(raw, held, series, part, now)
-        if frame.height >= count or begin <= floor or filled.error:
+        if frame.height >= count or begin <= floor or filled.is_cut:
             break
         reach *= _GROWTH
     frame = frame.filter(pl.col("time") >= floor, pl.col("time") < end).tail(count)
@@ -131,6 +139,8 @@ async def _newest(
             isinstance(filled.error, SymbolNotFound) and await world.bars.has_older(symbol, part, end)
         ):
             raise filled.error
+        if filled.beyond:
+            raise filled.beyond
         return None
     actions = await _actions(world, series, part, raw)
     if part is interval:
@@ -145,7 +155,7 @@ async def _newest(
     return Bars(
         frame=frame,
         actions=actions.filter(pl.col("time") >= first),
-        missing=missing if filled.error else (),
+        missing=missing if filled.is_cut else (),
         provenance=_provenance(world, held, filled),
         made_of=None if part is interval else part,
     )
@@ -173,13 +183,18 @@ def _asked(missing: Sequence[Window], before: datetime, until: datetime) -> list
 
 
 async def _fill(world: World, symbol: str, part: Interval, pieces: Sequence[Window], filled: _Filled) -> None:
-    """Have the stretches fetched and kept, up to the first that fails."""
+    """Have the stretches fetched and kept, up to the first that fails; what no source goes back to is passed over."""
     for piece in pieces:
         try:
             fetched = await world.supply.fetch(symbol, part, piece)
+        except NoData as error:
+            filled.beyond = error
+            continue
         except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
             filled.error = error
             return
+        if fetched.window.start > piece.start:
+            filled.beyond = out_of_reach(symbol, part, fetched.window.start)
         forming = fetched.frame.filter(~pl.col("is_final"))
         if not forming.is_empty():
             filled.forming = forming

@@ -218,7 +218,7 @@ async def has_older(root: History, info: Info[Context, None]) -> bool:
         return True
     try:
         return await load_bars(world, root.series, 1, first) is not None
-    except (SourceUnavailable, SymbolNotFound, UnsupportedInterval):
+    except (SourceUnavailable, SymbolNotFound, UnsupportedInterval, NoData):
         return False
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
-from errors import SourceError, SymbolNotFound, UnsupportedInterval
+from errors import NoData, SourceError, SymbolNotFound, UnsupportedInterval
 from indicators.catalog import CATALOG
 from indicators.evaluate import Values, evaluate
 from indicators.indicator import Call, Indicator
@@ -50,7 +50,7 @@ class IndicatorScope:
         history = self._history
         try:
             found = await load_bars(self._world, history.series, count, history.frame["time"][0])
-        except (SourceError, SymbolNotFound, UnsupportedInterval):
+        except (SourceError, SymbolNotFound, UnsupportedInterval, NoData):
             found = None
         return found.frame if found else history.frame.clear()
 

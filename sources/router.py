@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import polars as pl
 
 from errors import (
+    NoData,
     SmartFinError,
     SourceBadAnswer,
     SourceFault,
@@ -27,7 +28,7 @@ from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource
 from sources.flight import Flights
 from sources.health import WHATEVER, Health, Kinds
 from sources.quality import Quality
-from sources.source import Capability, Source, is_scarce, sample
+from sources.source import Capability, Source, goes_back_to, is_scarce, sample
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +63,11 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class FetchedBars:
-    """Bars as a source gave them, and how they came."""
+    """Bars as a source gave them, how they came, and the window that it was asked for: as far as it goes back."""
 
     frame: pl.DataFrame
     provenance: Provenance
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,14 @@ class Router:
     """
 
     def __init__(
-        self, sources: Sequence[Source], quality: Quality | None = None, cross_check_share: float = 0.0
+        self,
+        sources: Sequence[Source],
+        quality: Quality | None = None,
+        cross_check_share: float = 0.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.quality = quality or Quality()
+        self._clock = clock
         self._cross_check_share = cross_check_share
         self._checks: set[asyncio.Task[None]] = set()
         self.sources: tuple[Source, ...] = ()
@@ -128,9 +135,10 @@ class Router:
         return {symbol: found[symbol] for symbol in symbols}
 
     async def history(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
-        """The bars that open within the window.
+        """The bars that open within the window, or within the part of it that a source goes back to.
 
-        Raises SymbolNotFound, UnsupportedInterval if no source has such bars, SourceUnavailable if all failed.
+        Those that go back the furthest are asked first. Raises SymbolNotFound, UnsupportedInterval if no source has
+        such bars, NoData if none goes back so far, SourceUnavailable if all failed.
         """
         able = self._able(symbol, Capability.HISTORY)
         offering = [source for source in able if interval in source.reach]
@@ -138,10 +146,19 @@ class Router:
             offered = {known for source in able for known in source.reach}
             names = ", ".join(known for known in Interval if known in offered)
             raise UnsupportedInterval(f"No source has {interval} bars of {symbol}; ask for one of {names}.")
+        now = self._clock()
+        begins = {
+            source.name: max(window.start, goes_back_to(source, interval, now) or window.start) for source in offering
+        }
+        reaching = [source for source in offering if begins[source.name] < window.end]
+        if offering and not reaching:
+            raise out_of_reach(symbol, interval, min(begins.values()))
+        reaching.sort(key=lambda source: begins[source.name])
 
         async def ask(source: Source) -> FetchedBars:
-            given = await source.history(symbol, interval, window)
-            frame, quality, flags = self.quality.bars(source.name, symbol, interval, window, given)
+            asked = Window(begins[source.name], window.end)
+            given = await source.history(symbol, interval, asked)
+            frame, quality, flags = self.quality.bars(source.name, symbol, interval, asked, given)
             if frame.is_empty() and not given.is_empty():
                 raise SourceBadAnswer(f"none of the {given.height} bars of {source.name} is possible")
             provenance = Provenance(
@@ -153,9 +170,9 @@ class Router:
                 flags=flags,
                 synthetic=source.synthetic,
             )
-            return FetchedBars(frame, provenance)
+            return FetchedBars(frame, provenance, asked)
 
-        fetched, skipped = await self._first(_Question(Capability.HISTORY, (symbol,)), offering, ask)
+        fetched, skipped = await self._first(_Question(Capability.HISTORY, (symbol,)), reaching, ask)
         return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
 
     async def asset(self, symbol: str) -> Asset:
@@ -462,6 +479,14 @@ def _inability(source: Source, symbol: str, capability: Capability) -> str | Non
 def not_found(symbol: str) -> SymbolNotFound:
     """The error for a symbol that nobody knows."""
     return SymbolNotFound(f'Nobody knows a symbol "{symbol}"; search for it with assets(search: "…").', symbol=symbol)
+
+
+def out_of_reach(symbol: str, interval: Interval, since: datetime) -> NoData:
+    """The error for bars that are older than all that the sources have."""
+    longer = ", or for D1" if interval.is_intraday else ""
+    return NoData(
+        f"No source has {interval} bars of {symbol} before {since:%FT%TZ}; ask from there on{longer}.", symbol=symbol
+    )
 
 
 def _unavailable(symbol: str, skipped: Sequence[SkippedSource]) -> SourceUnavailable:

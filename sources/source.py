@@ -161,6 +161,12 @@ class Source(Protocol):
         ...
 
 
+def goes_back_to(source: Source, interval: Interval, now: datetime) -> datetime | None:
+    """The first instant from which on the source has bars of an interval that it serves; None: from the listing on."""
+    reach = source.reach[interval]
+    return None if reach is None else interval.ceil(now - reach)
+
+
 def sample(source: Source) -> str | None:
     """A symbol that the source knows if it knows any."""
     return next((symbol for symbol in SAMPLES if source.covers(symbol)), None)

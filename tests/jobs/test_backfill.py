@@ -121,6 +121,24 @@ async def test_what_a_source_cannot_give_is_named_and_the_others_go_on(
     assert told[-1] == done
 
 
+async def test_what_no_source_goes_back_to_is_named_and_not_counted_as_held(
+    world: World, source: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.backfill, "BARS_AT_ONCE", 10)
+    today = D1.floor(datetime.now(UTC))
+    source.reach = {D1: 15 * DAY}
+    source.bars["AAPL", D1] = bars(bar(today - number * DAY) for number in range(1, 100))
+    done, _ = await fill(world, ["AAPL"], f"{today - 40 * DAY:%F}", f"{today:%F}")
+    reached = [piece.start for _, piece in asked(source)]
+    assert (done.done, done.total) == (4, 4)
+    assert [start in (today - 14 * DAY, today - 13 * DAY) for start in reached] == [False, True]  # a day may end
+    assert done.failures == [
+        f"AAPL: No source has D1 bars of AAPL before {reached[1]:%FT%TZ}; ask from there on.",
+    ]
+    missing = await world.bars.missing("AAPL", D1, Window(today - 40 * DAY, today))
+    assert missing == [Window(today - 40 * DAY, reached[1])]
+
+
 @pytest.mark.parametrize("error", [SourceLimited("It is enough.", retry_after_s=0.2), SourceTimeout("It rains.")])
 async def test_a_source_that_rests_or_fails_for_a_while_is_waited_for(
     world: World, source: Scripted, error: Exception, monkeypatch: pytest.MonkeyPatch

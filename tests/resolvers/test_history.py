@@ -266,6 +266,57 @@ async def test_an_interval_that_nobody_has_is_named(database: Database, redis: R
     assert source.asked == []
 
 
+@pytest.fixture
+async def hours(database: Database, redis: Redis, keys: Keys, today: datetime) -> tuple[World, Scripted]:
+    """A source that has an hour every hour, but goes back only ten days."""
+    source = Scripted("scripted", 0, reach={H1: 10 * DAY})
+    tell(source, (bar(today - number * H1.span) for number in range(1, 24 * 30)), H1, "BTC-USD")
+    return made_of(database, redis, keys, source), source
+
+
+async def test_what_no_source_goes_back_to_is_a_gap_and_the_rest_is_not_stale(
+    hours: tuple[World, Scripted], today: datetime
+) -> None:
+    world, source = hours
+    for served_from in (ServedFrom.LIVE, ServedFrom.STORE):
+        history = await load(world, "BTC-USD", H1, today - 20 * DAY, today - 3 * DAY)
+        first = times(history)[0]
+        assert today - 10 * DAY < first <= today - 9 * DAY + 2 * H1.span
+        assert times(history)[-1] == today - 3 * DAY - H1.span
+        assert (history.provenance.served_from, history.provenance.skipped) == (served_from, ())
+        assert await gaps_of(world, history) == [Gap(today - 20 * DAY, first, "NOT_HELD")]
+    # The store has the part that there is, and the source was not asked for what it has not.
+    assert asked(source) == [(first, today - 3 * DAY)]
+
+
+async def test_only_what_no_source_goes_back_to_is_no_data(hours: tuple[World, Scripted], today: datetime) -> None:
+    world, source = hours
+    with pytest.raises(NoData, match=r"^No source has H1 bars of BTC-USD before .*; ask from there on, or for D1\.$"):
+        await load(world, "BTC-USD", H1, today - 20 * DAY, today - 12 * DAY)
+    assert source.asked == []
+
+
+async def test_the_newest_end_where_no_source_goes_back_further(hours: tuple[World, Scripted], today: datetime) -> None:
+    world, _ = hours
+    history = await load(world, "BTC-USD", H1, end=today, last=1000)
+    assert 24 * 9 <= history.count <= 24 * 10
+    assert history.provenance.served_from is ServedFrom.LIVE
+    assert not await has_older(history, asking(world))
+
+
+async def test_what_was_kept_from_before_a_source_goes_back_is_served_with_the_gap_between(
+    hours: tuple[World, Scripted], today: datetime
+) -> None:
+    world, _ = hours
+    old = Window(today - 20 * DAY, today - 19 * DAY)
+    kept = bars(bar(old.start + number * H1.span) for number in range(24))
+    await world.bars.save("BTC-USD", H1, kept, source="import", received_at=old.end, covered=old)
+    history = await load(world, "BTC-USD", H1, old.start, today - 3 * DAY)
+    assert times(history)[:24] == kept["time"].to_list()
+    assert await gaps_of(world, history) == [Gap(old.end, times(history)[24], "NOT_HELD")]
+    assert history.provenance.served_from is ServedFrom.LIVE
+
+
 async def test_an_unknown_symbol_is_not_found(world: World, source: Scripted) -> None:
     with pytest.raises(SymbolNotFound):
         await load(world, "NOSUCH")

@@ -280,7 +280,7 @@ def priced(value: Any) -> Callable[[list[BarRow]], list[BarRow]]:
 @of_every_source
 @pytest.mark.parametrize("value", [None, 0.0, -1.0, float("nan"), float("inf")])
 async def test_a_bar_without_a_possible_price_is_never_served(fake: Fake, source: Source, value: float | None) -> None:
-    router = Router([source], Quality(clock=lambda: NOW))
+    router = Router([source], Quality(clock=lambda: NOW), clock=lambda: NOW)
     good = (await router.history(first(fake), Interval.D1, window(Interval.D1))).frame
     fake.change_bars = priced(value)
     try:
@@ -314,7 +314,7 @@ async def test_the_order_in_which_bars_are_told_does_not_matter(
 @of_every_source
 @pytest.mark.parametrize("price", [0.0, -1.0])
 async def test_a_quote_without_a_possible_price_is_never_served(fake: Fake, source: Source, price: float) -> None:
-    router = Router([source], Quality(clock=lambda: NOW))
+    router = Router([source], Quality(clock=lambda: NOW), clock=lambda: NOW)
     assert isinstance((await router.quotes([first(fake)]))[first(fake)], Quote)
     fake.prices[first(fake)] = price
     answer = (await router.quotes([first(fake)]))[first(fake)]
@@ -359,7 +359,7 @@ async def test_impossible_and_outdated_ticks_are_never_yielded(fake: Fake, sourc
         (price + 1, NOW),
         (price + 2, NOW + 3 * SECOND),
     ]
-    streams = Streams(Router([source], Quality(clock=lambda: NOW)))
+    streams = Streams(Router([source], Quality(clock=lambda: NOW), clock=lambda: NOW))
     async with listening(streams, symbol) as listener:
         await until(lambda: fake.is_watched(symbol))
         for said, time in pushed:

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from errors import (
+    NoData,
     SmartFinError,
     SourceBadAnswer,
     SourceCannot,
@@ -132,6 +133,45 @@ async def test_an_interval_that_nobody_has_is_unsupported() -> None:
     with pytest.raises(UnsupportedInterval, match="No source has M1 bars of AAPL; ask for one of D1, W1"):
         await router(days).history("AAPL", Interval.M1, WINDOW)
     assert days.asked == []
+
+
+WEEK = timedelta(days=7)
+
+
+def reaching(name: str, priority: int, reach: timedelta | None) -> Scripted:
+    return Scripted(name, priority, reach={Interval.H1: reach})
+
+
+def at_now(*sources: Scripted) -> Router:
+    return Router(cast(Sequence[Source], sources), clock=lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("sources", "window", "asked", "wanted"),
+    [
+        ([("a", 9, WEEK), ("b", 1, None)], Window(NOW - WEEK, NOW), "a", NOW - WEEK),
+        ([("a", 9, WEEK), ("b", 1, None)], Window(NOW - 2 * WEEK, NOW), "b", NOW - 2 * WEEK),
+        ([("a", 9, WEEK), ("b", 1, 2 * WEEK)], Window(NOW - 9 * WEEK, NOW), "b", NOW - 2 * WEEK),
+        # What is cut off ends where a bar opens, else the first one would count as covered and is not had.
+        ([("a", 9, timedelta(minutes=90))], Window(NOW - WEEK, NOW), "a", NOW - timedelta(hours=1)),
+    ],
+)
+async def test_a_source_is_asked_only_for_what_it_goes_back_to(
+    sources: list[tuple[str, int, timedelta | None]], window: Window, asked: str, wanted: object
+) -> None:
+    scripted = {name: reaching(name, priority, reach) for name, priority, reach in sources}
+    fetched = await at_now(*scripted.values()).history("AAPL", Interval.H1, window)
+    assert fetched.window == Window(wanted, window.end)  # type: ignore[arg-type]
+    assert {name: source.asked for name, source in scripted.items() if source.asked} == {
+        asked: [("AAPL", Interval.H1, fetched.window)]
+    }
+
+
+async def test_what_nobody_goes_back_to_is_no_data_and_nobody_is_asked() -> None:
+    sources = [reaching("a", 9, WEEK), reaching("b", 1, 2 * WEEK)]
+    with pytest.raises(NoData, match=r"^No source has H1 bars of AAPL before 2025-12-22T15:00:00Z; ask from there on"):
+        await at_now(*sources).history("AAPL", Interval.H1, Window(NOW - 9 * WEEK, NOW - 2 * WEEK))
+    assert [source.asked for source in sources] == [[], []]
 
 
 @pytest.mark.parametrize("error", [SourceUnreachable("x"), SourceFault("x")])
