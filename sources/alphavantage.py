@@ -30,7 +30,7 @@ _DAY: Final = Quota(25, DAY_S, "America/New_York")
 _BURST_S: Final = 1.0
 
 _TURNS: Final = 3
-"""How often a question that follows another is asked while only the limit of a second stands in its way."""
+"""How often a question is asked while only the limit of a second stands in its way."""
 _TURN_S: Final = 2.0
 
 _COMPACT_ROWS: Final = 100
@@ -106,7 +106,7 @@ def _utc_now() -> datetime:
 
 
 class AlphaVantage:
-    """The source on one key. A batch of quotes takes a second a symbol: it answers one a question."""
+    """The source on one key. Quotes take a second a symbol: it answers one a question."""
 
     name: ClassVar[str] = "alphavantage"
     display_name: ClassVar[str] = "Alpha Vantage"
@@ -123,6 +123,7 @@ class AlphaVantage:
     reach: ClassVar[Mapping[Interval, timedelta | None]] = {Interval.D1: None}
     priority: ClassVar[int] = 20
     quotas: ClassVar[Sequence[Quota]] = (Quota(1, 1), _DAY)
+    symbols_per_question: ClassVar[int | None] = 1
     delay_seconds: ClassVar[float | None] = None
     symbols_per_stream: ClassVar[int] = 0
     max_streams: ClassVar[int] = 0
@@ -168,12 +169,12 @@ class AlphaVantage:
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """The latest quote of each symbol that it knows: shares as of a close, flagged END_OF_DAY; pairs as of now.
 
-        The first question is asked at once; those that follow wait for their turn.
+        Each waits for its turn, as every question does: there is one a second.
         """
         found: dict[str, Quote] = {}
-        for number, symbol in enumerate(dict.fromkeys(symbols)):
+        for symbol in dict.fromkeys(symbols):
             with suppress(SymbolNotFound):
-                found[symbol] = await self._quote(symbol, waits=number > 0)
+                found[symbol] = await self._quote(symbol)
         return found
 
     async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
@@ -217,18 +218,17 @@ class AlphaVantage:
         """Close every connection."""
         await self._http.aclose()
 
-    async def _quote(self, symbol: str, *, waits: bool) -> Quote:
+    async def _quote(self, symbol: str) -> Quote:
         if names := pair(symbol):
-            return await self._rate(names, lambda payload: _rate_quote(payload, symbol, self._clock()), waits=waits)
+            return await self._rate(names, lambda payload: _rate_quote(payload, symbol, self._clock()))
         native = native_symbol(symbol)
         if native is None:
             raise _unknown(symbol)
-        unit, waits = await self._unit(symbol, native, waits=waits)
+        unit = await self._unit(symbol, native)
         return await self._ask(
             "GLOBAL_QUOTE",
             lambda payload: _share_quote(payload, symbol, unit, self._clock()),
             {"symbol": native},
-            waits=waits,
         )
 
     async def _bars(self, symbol: str, first: datetime) -> pl.DataFrame:
@@ -237,13 +237,13 @@ class AlphaVantage:
             if _CRYPTO.fullmatch(symbol):
                 return await self._coin_bars(symbol, {"symbol": names[0], "market": names[1]}, first)
             params = {"from_symbol": names[0], "to_symbol": names[1]}
-            return await self._sized_bars(symbol, "FX_DAILY", params, first, parts=1, waits=False)
+            return await self._sized_bars(symbol, "FX_DAILY", params, first, parts=1)
         native = native_symbol(symbol)
         if native is None:
             raise _unknown(symbol)
-        unit, waits = await self._unit(symbol, native, waits=False)
+        unit = await self._unit(symbol, native)
         params = {"symbol": native}
-        return await self._sized_bars(symbol, "TIME_SERIES_DAILY", params, first, parts=unit.parts, waits=waits)
+        return await self._sized_bars(symbol, "TIME_SERIES_DAILY", params, first, parts=unit.parts)
 
     async def _coin_bars(self, symbol: str, params: Mapping[str, str], first: datetime) -> pl.DataFrame:
         if first < (oldest := self._clock() - _CRYPTO_REACH):
@@ -257,7 +257,7 @@ class AlphaVantage:
         return bars
 
     async def _sized_bars(
-        self, symbol: str, function: str, params: Mapping[str, str], first: datetime, *, parts: int, waits: bool
+        self, symbol: str, function: str, params: Mapping[str, str], first: datetime, *, parts: int
     ) -> pl.DataFrame:
         def parse(payload: Any) -> pl.DataFrame:
             return _daily(payload, symbol, parts, self._clock())
@@ -268,45 +268,39 @@ class AlphaVantage:
             if refused_at and now - refused_at < _REFUSAL_LASTS:
                 raise _beyond(symbol, oldest)
             try:
-                return await self._ask(function, parse, {**params, "outputsize": "full"}, waits=waits)
+                return await self._ask(function, parse, {**params, "outputsize": "full"})
             except SourceCannot:
                 self._full_refused_at[function] = now
                 raise _beyond(symbol, oldest) from None
             except SymbolNotFound:
-                waits = True  # perhaps known: the whole history of some foreign shares fails, their newest rows do not
-        bars = await self._ask(function, parse, {**params, "outputsize": "compact"}, waits=waits)
+                pass  # perhaps known: the whole history of some foreign shares fails, their newest rows do not
+        bars = await self._ask(function, parse, {**params, "outputsize": "compact"})
         if len(bars) >= _COMPACT_ROWS and bars["time"][0] > first:
             raise _beyond(symbol, bars["time"][0])
         return bars
 
-    async def _unit(self, symbol: str, native: str, *, waits: bool) -> tuple[_Unit, bool]:
-        """What a share's prices are in, and whether the next question has to wait.
-
-        Only in London it has to be asked: it may be pence, pounds or dollars.
-        """
+    async def _unit(self, symbol: str, native: str) -> _Unit:
+        """What a share's prices are in. Only in London it has to be asked: it may be pence, pounds or dollars."""
         if symbol not in self._units:
             guess = venue(symbol)
             if guess.market_code != "XLON":
-                return _Unit(guess.currency), waits
-            await self._matches(native, waits=waits)
-            waits = True
+                return _Unit(guess.currency)
+            await self._matches(native)
         if symbol not in self._units:
             raise _unknown(symbol)
-        return self._units[symbol], waits
+        return self._units[symbol]
 
-    async def _matches(self, text: str, *, waits: bool = False) -> list[Asset]:
-        matches = await self._ask("SYMBOL_SEARCH", _matches, {"keywords": text}, waits=waits)
+    async def _matches(self, text: str) -> list[Asset]:
+        matches = await self._ask("SYMBOL_SEARCH", _matches, {"keywords": text})
         self._units |= {asset.symbol: unit for asset, unit in matches}
         return [asset for asset, _ in matches]
 
-    async def _rate(self, names: tuple[str, str], parse: Callable[[Any], Parsed], *, waits: bool = False) -> Parsed:
+    async def _rate(self, names: tuple[str, str], parse: Callable[[Any], Parsed]) -> Parsed:
         params = {"from_currency": names[0], "to_currency": names[1]}
-        return await self._ask("CURRENCY_EXCHANGE_RATE", parse, params, waits=waits)
+        return await self._ask("CURRENCY_EXCHANGE_RATE", parse, params)
 
-    async def _ask(
-        self, function: str, parse: Callable[[Any], Parsed], params: Mapping[str, str], *, waits: bool = False
-    ) -> Parsed:
-        turns = _TURNS if waits else 1
+    async def _ask(self, function: str, parse: Callable[[Any], Parsed], params: Mapping[str, str]) -> Parsed:
+        turns = _TURNS
         while True:
             turns -= 1
             try:

@@ -75,6 +75,7 @@ class Polygon:
     reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(_TIMESPANS)
     priority: ClassVar[int] = 60
     quotas: ClassVar[Sequence[Quota]] = (Quota(5, 60),)
+    symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = None
     # No number is published, but who reads too slowly is cut off.
     symbols_per_stream: ClassVar[int] = 1000

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,6 +39,8 @@ TIMEOUT_S: Final = {
 }
 """How long one source may take to answer a question, however many requests it needs."""
 
+BATCH_S: Final = 10.0
+"""How long a source may take for all symbols of a question, where it has to be asked for some after the others."""
 RETRY_JITTER_S: Final = 0.2
 EXTRA_SHARE: Final = 0.1
 """Retries and hedges may add so much to the questions that are asked anyway."""
@@ -68,6 +70,15 @@ class FetchedBars:
     frame: pl.DataFrame
     provenance: Provenance
     window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class _ToldQuotes:
+    """What a source has told of the symbols, and of which ones it could not tell."""
+
+    source: Source
+    quotes: Mapping[str, Quote]
+    failed: Mapping[str, SkippedSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +183,8 @@ class Router:
             )
             return FetchedBars(frame, provenance, asked)
 
-        fetched, skipped = await self._first(_Question(Capability.HISTORY, (symbol,)), reaching, ask)
+        question = _Question(Capability.HISTORY, (symbol,))
+        fetched, skipped = await self._first(question, reaching, partial(self._attempt, question, ask))
         return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
 
     async def asset(self, symbol: str) -> Asset:
@@ -186,7 +198,8 @@ class Router:
 
         async def first() -> Asset:
             question = _Question(Capability.SEARCH, (symbol,))
-            return (await self._first(question, self._able(symbol, Capability.SEARCH), ask))[0]
+            able = self._able(symbol, Capability.SEARCH)
+            return (await self._first(question, able, partial(self._attempt, question, ask)))[0]
 
         return await self._flights.join(("asset", symbol), first)
 
@@ -199,7 +212,7 @@ class Router:
 
         async def ask(source: Source) -> Sequence[Asset]:
             try:
-                return await self._attempt(source, question, lambda: source.search(text, limit))
+                return await self._attempt(question, lambda source: source.search(text, limit), source)
             except SmartFinError as error:
                 logger.info("%s did not search: %s", source.name, error)
                 return ()
@@ -230,7 +243,7 @@ class Router:
         question = _check_of(source)
         if question.symbols:
             with suppress(SmartFinError):
-                await self._attempt(source, question, lambda: source.quotes(question.symbols))
+                await self._attempt(question, partial(_quoted, question.symbols), source)
 
     async def aclose(self) -> None:
         """Close every source."""
@@ -267,30 +280,60 @@ class Router:
         skipped: Sequence[SkippedSource] = ()
         able = self._able(symbols[0], Capability.QUOTES)
         unknown = False
-        impossible: dict[str, SkippedSource] = {}
+        failed: dict[str, SkippedSource] = {}
         while wanted and able:
+            question = _Question(Capability.QUOTES, tuple(wanted))
             try:
-                (source, given), skipped = await self._first(
-                    _Question(Capability.QUOTES, tuple(wanted)), able, partial(_asked, tuple(wanted)), skipped
-                )
+                told, skipped = await self._first(question, able, partial(self._told, question), skipped)
             except SourceUnavailable as error:
                 skipped = error.skipped
                 break
             unknown = True
+            source, given = told.source, told.quotes
+            failed |= told.failed
             quotes = {quote.symbol: quote for quote in self.quality.quotes(source.name, list(given.values()))}
             self._sample(list(quotes.values()))
             for symbol in wanted:
                 if symbol in quotes:
-                    passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
+                    passed = (*skipped, failed[symbol]) if symbol in failed else skipped
                     found[symbol] = _skipping(quotes[symbol], passed)
                 elif symbol in given:
-                    impossible[symbol] = SkippedSource(source.name, SourceBadAnswer.code, "its quote is impossible")
+                    failed[symbol] = SkippedSource(source.name, SourceBadAnswer.code, "its quote is impossible")
             wanted = [symbol for symbol in wanted if symbol not in quotes]
             able = able[able.index(source) + 1 :]
         for symbol in wanted:
-            passed = (*skipped, impossible[symbol]) if symbol in impossible else skipped
+            passed = (*skipped, failed[symbol]) if symbol in failed else skipped
             found[symbol] = not_found(symbol) if unknown and not passed else _unavailable(symbol, passed)
         return found
+
+    async def _told(self, question: _Question, source: Source) -> _ToldQuotes:
+        """What the source tells, in as many questions as it needs, each with its own time and they with theirs.
+
+        Raises the first error where it tells nothing at all.
+        """
+        size = source.symbols_per_question or len(question.symbols)
+        ends = time.monotonic() + BATCH_S
+        quotes: dict[str, Quote] = {}
+        failed: dict[str, SkippedSource] = {}
+        first_error: SmartFinError | None = None
+        for start in range(0, len(question.symbols), size):
+            part = _Question(question.capability, question.symbols[start : start + size])
+            skip = None
+            if start and time.monotonic() > ends:
+                skip = SkippedSource(source.name, SourceTimeout.code, f"the other symbols took it {BATCH_S:g} s")
+            elif start and (obstacle := self._obstacle(source, part)):
+                skip = SkippedSource(source.name, "SOURCE_RESTING", obstacle)
+            else:
+                try:
+                    quotes |= await self._attempt(part, partial(_quoted, part.symbols), source)
+                except SmartFinError as error:
+                    first_error = first_error or error
+                    skip = SkippedSource(source.name, error.code, str(error))
+            if skip is not None:
+                failed |= dict.fromkeys(part.symbols, skip)
+        if first_error is not None and len(failed) == len(question.symbols):
+            raise first_error
+        return _ToldQuotes(source, quotes, failed)
 
     def _sample(self, quotes: Sequence[Quote]) -> None:
         """Have a share of the quotes compared with another source, beside what goes on."""
@@ -310,7 +353,7 @@ class Router:
                 continue
             question = _Question(Capability.QUOTES, (quote.symbol,))
             try:
-                given = await self._attempt(other, question, partial(other.quotes, question.symbols))
+                given = await self._attempt(question, partial(_quoted, question.symbols), other)
             except SmartFinError as error:
                 logger.info("%s was not compared: %s", quote.symbol, error)
                 continue
@@ -416,14 +459,14 @@ class Router:
     ) -> Answer:
         self._extra = min(_MAX_SAVED, self._extra + EXTRA_SHARE)
         try:
-            return await self._attempt(source, question, lambda: ask(source))
+            return await ask(source)
         except (SourceUnreachable, SourceFault):
             if not is_last or self._obstacle(source, question) or not self._spend_extra():
                 raise
         await asyncio.sleep(random.uniform(0, RETRY_JITTER_S))  # noqa: S311 - jitter
-        return await self._attempt(source, question, lambda: ask(source))
+        return await ask(source)
 
-    async def _attempt(self, source: Source, question: _Question, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _attempt(self, question: _Question, ask: Callable[[Source], Awaitable[Answer]], source: Source) -> Answer:
         """One question to one source, within its time; whatever comes of it is noted in its health."""
         health = self.health[source.name]
         health.asking()
@@ -431,7 +474,7 @@ class Router:
         limit_s = TIMEOUT_S[question.capability]
         try:
             async with asyncio.timeout(limit_s):
-                answer = await ask()
+                answer = await ask(source)
         except TimeoutError:
             error: Exception = SourceTimeout(f"{source.name} did not answer within {limit_s:g} s")
         except SmartFinError as said:
@@ -456,8 +499,8 @@ class Router:
         return True
 
 
-async def _asked(symbols: Sequence[str], source: Source) -> tuple[Source, dict[str, Quote]]:
-    return source, await source.quotes(symbols)
+async def _quoted(symbols: Sequence[str], source: Source) -> dict[str, Quote]:
+    return await source.quotes(symbols)
 
 
 def _check_of(source: Source) -> _Question:

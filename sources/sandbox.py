@@ -63,6 +63,7 @@ class Sandbox:
     reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(Interval)
     priority: ClassVar[int] = 0
     quotas: ClassVar[Sequence[Quota]] = ()
+    symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = 0.0
     symbols_per_stream: ClassVar[int] = 10_000
     max_streams: ClassVar[int] = 1

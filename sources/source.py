@@ -91,6 +91,7 @@ class Source(Protocol):
     - `reach` has every interval that it serves, with how far back from now (None: to the listing).
     - `markets` are the codes that it covers; empty means whatever market (then `asset_types` decides).
     - `priority`: the highest is asked first. `quotas`: what it allows, all of them at once.
+    - `symbols_per_question`: how many symbols may be asked for quotes at once; None: as many as one likes.
     - `delay_seconds`: how late its feed is; None where it does not say.
     - `symbols_per_stream`: how many one stream carries; more are shared out over several streams, at most
       `max_streams`. `silence_s`: a stream that says nothing for so long, while the market of one of its symbols is
@@ -108,6 +109,7 @@ class Source(Protocol):
     reach: ClassVar[Mapping[Interval, timedelta | None]]
     priority: ClassVar[int]
     quotas: ClassVar[Sequence[Quota]]
+    symbols_per_question: ClassVar[int | None]
     delay_seconds: ClassVar[float | None]
     symbols_per_stream: ClassVar[int]
     max_streams: ClassVar[int]

@@ -80,6 +80,7 @@ class Yahoo:
     priority: ClassVar[int] = 50
     # It publishes no limits, and bars addresses that ask too often: these are our own caution.
     quotas: ClassVar[Sequence[Quota]] = (Quota(100, 60), Quota(2000, 3600))
+    symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = None  # 0 to 30 minutes, by exchange; its quotes say
     symbols_per_stream: ClassVar[int] = 100
     max_streams: ClassVar[int] = 20

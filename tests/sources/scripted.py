@@ -36,6 +36,7 @@ class Scripted:
     asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
     markets: ClassVar[frozenset[str]] = frozenset()
     synthetic: ClassVar[bool] = False
+    symbols_per_question: int | None = None
     delay_seconds: ClassVar[float | None] = None
     symbols_per_stream: ClassVar[int] = 2
     max_streams: ClassVar[int] = 3

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -116,6 +116,69 @@ async def test_unknown_is_certain_only_if_nobody_failed() -> None:
         await asking.history("A", Interval.D1, WINDOW)
     with pytest.raises(SourceUnavailable):
         await asking.asset("A")
+
+
+def one_by_one(failing: Mapping[str, Exception] | None = None, takes_s: float = 0.0) -> Scripted:
+    """A source that answers one symbol a question."""
+
+    class OneByOne(Scripted):
+        async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
+            [symbol] = symbols
+            self.error = (failing or {}).get(symbol)
+            return await super().quotes(symbols)
+
+    source = OneByOne("one", 9)
+    source.symbols_per_question = 1
+    source.takes_s = takes_s
+    return source
+
+
+async def test_each_of_several_questions_for_quotes_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 2.0)
+    source = one_by_one(takes_s=0.5)
+    answers = await router(source).quotes(["A", "B", "C", "D", "E"])
+    assert [type(answer) for answer in answers.values()] == [Quote] * 5
+    assert source.asked == [("A",), ("B",), ("C",), ("D",), ("E",)]
+
+
+async def test_together_they_have_a_time_too_and_what_came_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "BATCH_S", 0.0)
+    source = one_by_one(takes_s=0.01)
+    answers = await router(source).quotes(["A", "B", "C"])
+    assert [type(answer) for answer in answers.values()] == [Quote, SourceUnavailable, SourceUnavailable]
+    assert source.asked == [("A",)]
+
+
+@pytest.mark.parametrize("error", [SourceFault("500"), SourceBadAnswer("HTML"), SourceCannot("no")])
+async def test_a_symbol_that_fails_takes_nothing_from_the_others_and_the_next_is_asked_for_it(
+    error: SmartFinError,
+) -> None:
+    source, second = one_by_one({"B": error}), Scripted("second", 1, unknown=frozenset({"A", "C"}))
+    answers = await router(source, second).quotes(["A", "B", "C"])
+    told = {
+        symbol: (answer.provenance.source, [skip.code for skip in answer.provenance.skipped])
+        for symbol, answer in answers.items()
+        if isinstance(answer, Quote)
+    }
+    assert told == {"A": ("one", []), "B": ("second", [error.code]), "C": ("one", [])}
+    assert (source.asked, second.asked) == ([("A",), ("B",), ("C",)], [("B",)])
+
+
+async def test_a_limit_between_the_questions_ends_them() -> None:
+    source = one_by_one({"B": SourceLimited("429")})
+    answers = await router(source).quotes(["A", "B", "C"])
+    assert source.asked == [("A",), ("B",)]
+    assert isinstance(answers["A"], Quote)
+    codes = [skip.code for symbol in "BC" for skip in getattr(answers[symbol], "skipped", ())]
+    assert codes == ["SOURCE_LIMITED", "SOURCE_RESTING"]
+
+
+async def test_where_every_question_fails_the_first_error_is_told() -> None:
+    source = one_by_one({"A": SourceFault("500"), "B": SourceBadAnswer("HTML")})
+    second = Scripted("second", 1)
+    answers = await router(source, second).quotes(["A", "B"])
+    assert {answer.provenance.source for answer in answers.values() if isinstance(answer, Quote)} == {"second"}
+    assert second.asked == [("A", "B")]
 
 
 async def test_only_who_covers_a_symbol_is_asked() -> None:
