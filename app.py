@@ -54,7 +54,7 @@ from resolvers.searched import Searched
 from resolvers.world import World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
-from sources.catalog import SOURCES, open_sources
+from sources.catalog import SOURCES, open_sources, quotas
 from sources.quality import Quality
 from sources.router import Router
 from sources.source import Source
@@ -137,7 +137,7 @@ def _worker(
 
 def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
     keys = Keys(settings.mode)
-    return {kind.name: RedisBudget(redis, keys, kind.name, kind.quotas) for kind in SOURCES[settings.mode]}
+    return {kind.name: RedisBudget(redis, keys, kind.name, quotas(kind, settings)) for kind in SOURCES[settings.mode]}
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

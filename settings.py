@@ -292,6 +292,20 @@ class Settings(BaseSettings):
     polygon_api_key: SecretStr | None = Field(
         None, alias="POLYGON_API_KEY", description="Turns the source Massive (formerly Polygon) on."
     )
+    alphavantage_requests_per_minute: int | None = Field(
+        None,
+        alias="ALPHAVANTAGE_REQUESTS_PER_MINUTE",
+        ge=1,
+        le=100_000,
+        description="What a paid plan of Alpha Vantage allows (75 to 1200); unset: the free one, 25 a day.",
+    )
+    polygon_requests_per_minute: int | None = Field(
+        None,
+        alias="POLYGON_REQUESTS_PER_MINUTE",
+        ge=1,
+        le=100_000,
+        description="What to ask of a paid plan of Massive, which advises 6000 at most; unset: the free one, 5.",
+    )
     yahoo_url: str = Field("https://query1.finance.yahoo.com", alias="SMARTFIN_YAHOO_URL", description="Yahoo's API.")
     yahoo_cookie_url: str = Field(
         "https://fc.yahoo.com", alias="SMARTFIN_YAHOO_COOKIE_URL", description="Where Yahoo hands out its cookie."
@@ -325,6 +339,12 @@ class Settings(BaseSettings):
         """The keys of sources that are set, in the clear, by the source's name."""
         fields = {"alphavantage": self.alphavantage_api_key, "polygon": self.polygon_api_key}
         return {source: key.get_secret_value() for source, key in fields.items() if key is not None}
+
+    @property
+    def requests_per_minute(self) -> dict[str, int]:
+        """What the paid plans allow, by the source's name; the others have the free one."""
+        told = {"alphavantage": self.alphavantage_requests_per_minute, "polygon": self.polygon_requests_per_minute}
+        return {source: count for source, count in told.items() if count is not None}
 
     def with_api_keys(self, keys: Mapping[str, str]) -> "Settings":
         """The same, with keys of sources where they are unset here."""

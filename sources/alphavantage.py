@@ -1,6 +1,7 @@
 """Alpha Vantage: end-of-day quotes, exchange rates, daily bars and a symbol search.
 
-A free key asks once a second and 25 times a day, so no question is asked whose answer is known to be no.
+A free key asks once a second and 25 times a day, so no question is asked whose answer is known to be no; a paid one
+asks as often a minute as its plan says, and not of the last 19 weeks only.
 Everything comes under status 200; what went wrong is a sentence in the body, and the daily one spells the key out.
 
 Left out of reach: intraday bars, which only paid plans have, and weeks and months, which are named by their last
@@ -22,7 +23,7 @@ from errors import SmartFinError, SourceCannot, SourceLimited, SourceRefused, Sy
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window, venue
 from settings import Settings
 from sources.http import TIMEOUT_S, Answer, Http
-from sources.source import DAY_S, Budget, Capability, Demand, Quota
+from sources.source import DAY_S, Budget, Capability, Demand, Quota, quotas_of_plan
 
 Parsed = TypeVar("Parsed")
 
@@ -120,9 +121,9 @@ class AlphaVantage:
         {"XNAS", "XNYS", "XASE", "ARCX", "BATS", "XHKG", "XSHG", "XSHE", "XLON", "XTSE", "XETR", "XBOM"}
         | {"FOREX", "CRYPTO"}
     )
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = {Interval.D1: None}
+    reach: Mapping[Interval, timedelta | None] = {Interval.D1: _COMPACT_REACH}
     priority: ClassVar[int] = 20
-    quotas: ClassVar[Sequence[Quota]] = (Quota(1, 1), _DAY)
+    quotas: Sequence[Quota] = (Quota(1, 1), _DAY)
     symbols_per_question: ClassVar[int | None] = 1
     delay_seconds: ClassVar[float | None] = None
     symbols_per_stream: ClassVar[int] = 0
@@ -140,7 +141,10 @@ class AlphaVantage:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         timeout_s: float = TIMEOUT_S,
+        requests_per_minute: int | None = None,
     ) -> None:
+        if requests_per_minute is not None:
+            self.quotas, self.reach = quotas_of_plan(requests_per_minute), {Interval.D1: None}
         self._key = key
         self._clock = clock
         self._pause = pause
@@ -158,9 +162,12 @@ class AlphaVantage:
 
     @classmethod
     def opened(cls, settings: Settings, budget: Budget) -> Self | None:
-        """The source on the key in the settings; None without one."""
+        """The source on the key and the plan in the settings; None without a key."""
         key = settings.alphavantage_api_key
-        return cls(settings.alphavantage_url, key.get_secret_value(), budget) if key else None
+        if key is None:
+            return None
+        per_minute = settings.alphavantage_requests_per_minute
+        return cls(settings.alphavantage_url, key.get_secret_value(), budget, requests_per_minute=per_minute)
 
     def covers(self, symbol: str) -> bool:
         """Whether it is a share where it has shares (New York to Mumbai), or a pair of currencies or coins."""

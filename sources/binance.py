@@ -61,9 +61,9 @@ class Binance:
     )
     asset_types: ClassVar[frozenset[AssetType]] = frozenset({AssetType.CRYPTO})
     markets: ClassVar[frozenset[str]] = frozenset({"CRYPTO"})
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(KLINES)
+    reach: Mapping[Interval, timedelta | None] = dict.fromkeys(KLINES)
     priority: ClassVar[int] = 52  # for its own pairs an exchange knows more than anybody
-    quotas: ClassVar[Sequence[Quota]] = (Quota(6000, 60),)
+    quotas: Sequence[Quota] = (Quota(6000, 60),)
     symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = 0.0
     symbols_per_stream: ClassVar[int] = 512  # 1024 streams, two for each pair

@@ -8,13 +8,19 @@ from sources.binance import Binance
 from sources.kraken import Kraken
 from sources.polygon import Polygon
 from sources.sandbox import Sandbox
-from sources.source import Budget, Source
+from sources.source import Budget, Quota, Source, quotas_of_plan
 from sources.yahoo import Yahoo
 
 SOURCES: Mapping[Mode, Sequence[type[Source]]] = {
     Mode.SANDBOX: (Sandbox,),
     Mode.LIVE: (Yahoo, Polygon, Binance, Kraken, AlphaVantage),
 }
+
+
+def quotas(kind: type[Source], settings: Settings) -> Sequence[Quota]:
+    """What a source allows, by the plan that the settings name."""
+    per_minute = settings.requests_per_minute.get(kind.name)
+    return kind.quotas if per_minute is None else quotas_of_plan(per_minute)
 
 
 def open_sources(settings: Settings, budgets: Mapping[str, Budget]) -> Sequence[Source]:

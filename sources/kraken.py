@@ -57,9 +57,9 @@ class Kraken:
     )
     asset_types: ClassVar[frozenset[AssetType]] = frozenset({AssetType.CRYPTO})
     markets: ClassVar[frozenset[str]] = frozenset({"CRYPTO"})
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = {interval: ROWS * interval.span for interval in MINUTES}
+    reach: Mapping[Interval, timedelta | None] = {interval: ROWS * interval.span for interval in MINUTES}
     priority: ClassVar[int] = 55  # for its own pairs an exchange knows more than anybody
-    quotas: ClassVar[Sequence[Quota]] = (Quota(15, 15),)  # one a second; two windows back to back make a burst of 30
+    quotas: Sequence[Quota] = (Quota(15, 15),)  # one a second; two windows back to back make a burst of 30
     symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = 0.0
     symbols_per_stream: ClassVar[int] = 250

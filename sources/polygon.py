@@ -36,7 +36,7 @@ from sources.polygon_rows import (
 )
 from sources.polygon_stream import Cluster, by_cluster
 from sources.polygon_words import CLUSTERS, FUNDS, NAME, native_symbol
-from sources.source import Budget, Capability, Demand, Quota
+from sources.source import Budget, Capability, Demand, Quota, quotas_of_plan
 
 Row = TypeVar("Row")
 
@@ -55,6 +55,9 @@ _TIMESPANS: Final = {
 }
 
 
+_FREE_REACH: Final = timedelta(days=729)  # a day less than it says
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -62,7 +65,8 @@ def _utc_now() -> datetime:
 class Polygon:
     """One account: its plan decides what is answered, how far back, and whether it is delayed.
 
-    What the plan leaves out is refused by Massive itself, so no plan has to be named. `clock` gives the present, aware.
+    It counts as the free plan unless `requests_per_minute` is given. What else a plan leaves out is refused by Massive
+    itself. `clock` gives the present, aware.
     """
 
     name: ClassVar[str] = NAME
@@ -72,9 +76,9 @@ class Polygon:
     markets: ClassVar[frozenset[str]] = frozenset({"XNYS", "XNAS", "XASE", "ARCX", "BATS", "FOREX", "CRYPTO"})
     # Weeks begin on Sunday there, months mix prices of before and after a split, and nobody says at which hours bars
     # of four hours begin: those are made of shorter bars elsewhere. How far back the plan goes, only a 403 tells.
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(_TIMESPANS)
+    reach: Mapping[Interval, timedelta | None] = dict.fromkeys(_TIMESPANS, _FREE_REACH)
     priority: ClassVar[int] = 60
-    quotas: ClassVar[Sequence[Quota]] = (Quota(5, 60),)
+    quotas: Sequence[Quota] = (Quota(5, 60),)
     symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = None
     # No number is published, but who reads too slowly is cut off.
@@ -94,7 +98,10 @@ class Polygon:
         clock: Callable[[], datetime] = _utc_now,
         *,
         timeout_s: float = TIMEOUT_S,
+        requests_per_minute: int | None = None,
     ) -> None:
+        if requests_per_minute is not None:
+            self.quotas, self.reach = quotas_of_plan(requests_per_minute), dict.fromkeys(_TIMESPANS)
         self._ws_url = ws_url
         self._key = key
         self._clock = clock
@@ -110,11 +117,12 @@ class Polygon:
 
     @classmethod
     def opened(cls, settings: Settings, budget: Budget) -> Self | None:
-        """The account of the key in the settings; None without one."""
+        """The account of the key and the plan in the settings; None without a key."""
         if settings.polygon_api_key is None:
             return None
         key = settings.polygon_api_key.get_secret_value()
-        return cls(settings.polygon_url, settings.polygon_ws_url, key, budget)
+        per_minute = settings.polygon_requests_per_minute
+        return cls(settings.polygon_url, settings.polygon_ws_url, key, budget, requests_per_minute=per_minute)
 
     def covers(self, symbol: str) -> bool:
         """Shares of New York, six-letter pairs (EURUSD=X), coins in a currency of three letters, six indices.

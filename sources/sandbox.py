@@ -60,9 +60,9 @@ class Sandbox:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
     asset_types: ClassVar[frozenset[AssetType]] = frozenset(listing.asset.type for listing in LISTINGS.values())
     markets: ClassVar[frozenset[str]] = MARKETS
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = dict.fromkeys(Interval)
+    reach: Mapping[Interval, timedelta | None] = dict.fromkeys(Interval)
     priority: ClassVar[int] = 0
-    quotas: ClassVar[Sequence[Quota]] = ()
+    quotas: Sequence[Quota] = ()
     symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = 0.0
     symbols_per_stream: ClassVar[int] = 10_000

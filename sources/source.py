@@ -49,6 +49,11 @@ class Quota:
         return str(number), datetime.fromtimestamp((number + 1) * self.seconds, UTC)
 
 
+def quotas_of_plan(requests_per_minute: int) -> Sequence[Quota]:
+    """The quotas of a paid plan: so many a minute, and no others."""
+    return (Quota(requests_per_minute, 60),)
+
+
 class Budget(Protocol):
     """The quotas of one source, counted together by all processes."""
 
@@ -87,7 +92,7 @@ class Demand:
 class Source(Protocol):
     """One upstream, in our words. A source knows only its own facts and parsers.
 
-    The facts are class-level:
+    The facts are class-level; `reach` and `quotas` there are those of the free plan, of a source that has plans:
     - `reach` has every interval that it serves, with how far back from now (None: to the listing).
     - `markets` are the codes that it covers; empty means whatever market (then `asset_types` decides).
     - `priority`: the highest is asked first. `quotas`: what it allows, all of them at once.
@@ -106,9 +111,9 @@ class Source(Protocol):
     capabilities: ClassVar[frozenset[Capability]]
     asset_types: ClassVar[frozenset[AssetType]]
     markets: ClassVar[frozenset[str]]
-    reach: ClassVar[Mapping[Interval, timedelta | None]]
+    reach: Mapping[Interval, timedelta | None]
     priority: ClassVar[int]
-    quotas: ClassVar[Sequence[Quota]]
+    quotas: Sequence[Quota]
     symbols_per_question: ClassVar[int | None]
     delay_seconds: ClassVar[float | None]
     symbols_per_stream: ClassVar[int]

@@ -69,7 +69,7 @@ class Yahoo:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
     asset_types: ClassVar[frozenset[AssetType]] = frozenset(AssetType)
     markets: ClassVar[frozenset[str]] = frozenset()
-    reach: ClassVar[Mapping[Interval, timedelta | None]] = {  # a day less than it says
+    reach: Mapping[Interval, timedelta | None] = {  # a day less than it says
         Interval.M1: timedelta(days=29),
         Interval.M5: timedelta(days=59),
         Interval.M15: timedelta(days=59),
@@ -79,7 +79,7 @@ class Yahoo:
     }
     priority: ClassVar[int] = 50
     # It publishes no limits, and bars addresses that ask too often: these are our own caution.
-    quotas: ClassVar[Sequence[Quota]] = (Quota(100, 60), Quota(2000, 3600))
+    quotas: Sequence[Quota] = (Quota(100, 60), Quota(2000, 3600))
     symbols_per_question: ClassVar[int | None] = None
     delay_seconds: ClassVar[float | None] = None  # 0 to 30 minutes, by exchange; its quotes say
     symbols_per_stream: ClassVar[int] = 100
