@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
 from db.database import Database
+from market import Interval, Window
 from sources.health import Tally
-from sources.quality import Quarantined
+from sources.quality import Quarantined, bar_kind
 from sources.source import DAY_S, Source
 
 _ENTER = """
@@ -31,6 +32,13 @@ _ADD = """
 _QUARANTINE = """
     INSERT INTO quarantine (source, symbol, kind, reason, payload, received_at)
     VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)
+"""
+
+_QUARANTINED = """
+    SELECT DISTINCT (payload ->> 'time')::timestamptz AS time FROM quarantine
+    WHERE symbol = $1 AND kind = $2 AND (payload ->> 'time')::timestamptz >= $3
+        AND (payload ->> 'time')::timestamptz < $4
+    ORDER BY time
 """
 
 
@@ -91,6 +99,12 @@ class SourceStatsStore:
         if rows:
             async with self._database.connection() as connection:
                 await connection.executemany(_QUARANTINE, rows)
+
+    async def quarantined(self, symbol: str, interval: Interval, window: Window) -> list[datetime]:
+        """When the bars open, ascending, that were set aside of what a source said of the window."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_QUARANTINED, symbol, bar_kind(interval), window.start, window.end)
+        return [row["time"].astimezone(UTC) for row in rows]
 
     async def get(self) -> dict[str, SourceStats]:
         """The measured values by the name of the source."""

@@ -64,6 +64,11 @@ class Quarantined:
     received_at: datetime
 
 
+def bar_kind(interval: Interval) -> str:
+    """What a bar that was set aside is called."""
+    return f"bar {interval}"
+
+
 class Quality:
     """Weighs quotes and bars; remembers the last price of each symbol, of as many symbols as are in use."""
 
@@ -99,7 +104,7 @@ class Quality:
         good = reasons.filter(pl.col("reason").is_null()).drop("reason")
         for row in reasons.filter(pl.col("reason").is_not_null()).iter_rows(named=True):
             reason = row.pop("reason")
-            self._set_aside(source, symbol, f"bar {interval}", reason, _plain(row))
+            self._set_aside(source, symbol, bar_kind(interval), reason, _plain(row))
         if good.height == frame.height:
             return good, 100, ()
         return good, 100 - POINTS["QUARANTINED"], ("QUARANTINED",)
@@ -120,6 +125,12 @@ class Quality:
         disputed = {symbol: until for symbol, until in self._disputed_until.items() if until > now}
         self._disputed_until = disputed | {one.symbol: now + DISPUTED_FOR}
         return False
+
+    def quarantined(self, symbol: str, interval: Interval) -> list[datetime]:
+        """When the bars open that were set aside and not drained yet."""
+        kind = bar_kind(interval)
+        told = (aside for aside in self._quarantined if (aside.symbol, aside.kind) == (symbol, kind))
+        return [datetime.fromisoformat(aside.payload["time"]) for aside in told if aside.payload["time"]]
 
     def drain(self) -> list[Quarantined]:
         """What was set aside since the last call; the oldest are lost where it is very much."""

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from db.database import Database
 from db.redis import Keys
 from errors import NoData, SourceTimeout, SymbolNotFound
+from live.ledger import Ledger
 from market import Adjustment, Interval, ServedFrom, Window
 from resolvers.gaps import Gap, gaps
 from resolvers.history import History, has_older, load_history
@@ -303,6 +304,57 @@ async def test_a_gap_tells_apart_what_is_not_held_from_what_was_not_traded(world
         Gap(at("2024-01-11"), at("2024-01-12"), "NO_TRADES"),
         Gap(at("2024-01-12"), at("2024-01-17"), "NOT_HELD"),
     ]
+
+
+IMPOSSIBLE = [
+    (["2024-07-03"], [("2024-07-03", "2024-07-05", "QUARANTINED")]),
+    # The 4th is a holiday, and the 6th and 7th are a week-end.
+    (["2024-07-03", "2024-07-05", "2024-07-08"], [("2024-07-03", "2024-07-09", "QUARANTINED")]),
+    (
+        ["2024-07-02", "2024-07-05"],
+        [("2024-07-02", "2024-07-03", "QUARANTINED"), ("2024-07-05", "2024-07-08", "QUARANTINED")],
+    ),
+    (["2024-07-12"], [("2024-07-12", "2024-07-13", "QUARANTINED")]),
+    # The 10th and the 11th were not traded.
+    (
+        ["2024-07-09", "2024-07-12"],
+        [
+            ("2024-07-09", "2024-07-10", "QUARANTINED"),
+            ("2024-07-10", "2024-07-12", "NO_TRADES"),
+            ("2024-07-12", "2024-07-13", "QUARANTINED"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+@pytest.mark.parametrize(("impossible", "expected"), IMPOSSIBLE)
+async def test_where_bars_were_set_aside_the_gap_says_so(
+    world: World, source: Scripted, impossible: list[str], expected: list[tuple[str, str, str]], is_written: bool
+) -> None:
+    days = traded(D1, "2024-06-24", "2024-07-20")
+    if "2024-07-09" in impossible:
+        days = days.filter(~pl.col("time").is_in([at("2024-07-10"), at("2024-07-11")]))
+    is_bad = pl.col("time").is_in([at(day) for day in impossible])
+    source.bars["AAPL", D1] = days.with_columns(close=pl.when(is_bad).then(-1.0).otherwise("close"))
+    history = await load(world, D1, "2024-07-01", "2024-07-13")
+    if is_written:
+        await Ledger(world.router, world.source_stats).flush()
+    assert await gaps(history, asking(world)) == [Gap(at(start), at(end), reason) for start, end, reason in expected]
+    # What was set aside of another symbol, or of another interval, is not the reason.
+    source.bars["MSFT", D1] = days.filter(~is_bad)
+    other = await load(world, D1, "2024-07-01", "2024-07-13", symbol="MSFT")
+    assert {gap.reason for gap in await gaps(other, asking(world))} == {"NO_TRADES"}
+
+
+async def test_a_joined_bar_of_which_all_parts_were_set_aside_is_a_gap_that_says_so(
+    world: World, source: Scripted
+) -> None:
+    hours = traded(H1, "2024-07-01", "2024-07-13")
+    is_bad = pl.col("time").is_between(at("2024-07-03"), at("2024-07-04"))
+    source.bars["AAPL", H1] = hours.with_columns(close=pl.when(is_bad).then(-1.0).otherwise("close"))
+    history = await load(world, H4, "2024-07-02", "2024-07-06")
+    assert await gaps(history, asking(world)) == [Gap(at("2024-07-03T13:30"), at("2024-07-05T13:30"), "QUARANTINED")]
 
 
 async def test_bars_by_the_clock_have_no_gap_at_an_opening_that_they_reach_over(
