@@ -211,6 +211,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
     )
+    stack.push_async_callback(world.pulls.aclose)
     prepared, tried = asyncio.Event(), asyncio.Event()
 
     source_keys = SourceKeys(database, settings)

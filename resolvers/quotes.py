@@ -1,8 +1,11 @@
-"""Quotes: from the cache while they are fresh, else from a source, else stale and marked so."""
+"""Quotes: from the cache while they are fresh, else from a source if it answers soon, else stale and marked so."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from strawberry.types import Info
 
@@ -13,6 +16,11 @@ from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
 
 logger = logging.getLogger(__name__)
+
+STALE_AFTER_S: Final = 0.5
+"""How long a source is waited for by who can do with a stale quote; what it says later is for who asks next."""
+MAX_PULLS: Final = 200
+"""Questions under way beside which no other is begun that one can do without."""
 
 
 async def quote(info: Info[Context, None], symbol: Symbol) -> Quote:
@@ -58,11 +66,25 @@ async def _quotes(world: World, symbols: Sequence[str]) -> dict[str, Quote | Sma
         if quote.provenance.age_seconds <= world.quote_fresh_s
     }
     wanted = [symbol for symbol in symbols if symbol not in found]
-    if wanted:
-        fetched = await world.router.quotes(wanted)
-        await _keep(world, [quote for quote in fetched.values() if isinstance(quote, Quote)])
-        found |= await _with_stale(world, fetched, cached)
-    return found
+    if not wanted:
+        return found
+    stale = {symbol: served(cached[symbol], ServedFrom.STALE) for symbol in wanted if symbol in cached}
+    question, can_do_without = tuple(wanted), len(stale) == len(wanted)
+    if can_do_without and question not in world.pulls and len(world.pulls) >= MAX_PULLS:
+        return found | stale
+    try:
+        async with asyncio.timeout(STALE_AFTER_S if can_do_without else None):
+            fetched = await world.pulls.join(question, partial(_pull, world, question))
+    except TimeoutError:
+        return found | stale
+    return found | await _with_stale(world, fetched, cached)
+
+
+async def _pull(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
+    """What the sources say, kept for those who ask next, also where nobody waits for it any more."""
+    fetched = await world.router.quotes(symbols)
+    await _keep(world, [quote for quote in fetched.values() if isinstance(quote, Quote)])
+    return fetched
 
 
 async def _keep(world: World, quotes: Sequence[Quote]) -> None:

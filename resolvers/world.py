@@ -20,6 +20,7 @@ from live.markets import Markets
 from live.recorder import Recorder
 from market import Market
 from resolvers.searched import Searched
+from sources.flight import Flights
 from sources.router import Router
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class World:
     jobs: JobQueue
     markets: Markets
     charts: "Charts"
+    pulls: Flights = field(default_factory=Flights)
+    """The questions for quotes that are under way, also those that nobody waits for any more."""
 
 
 @dataclass(slots=True)

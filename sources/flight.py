@@ -16,6 +16,14 @@ class Flights:
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
 
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether the question of this key is under way."""
+        return key in self._tasks
+
     async def join(self, key: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer of `ask`, which is called only if no question of this key is under way."""
         task = self._tasks.get(key)

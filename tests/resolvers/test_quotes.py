@@ -1,5 +1,7 @@
 """Where a quote is taken from: the cache, a source, or what was known last."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,13 +10,18 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+import resolvers.quotes
 from db.database import Database
+from db.quotes import served
 from db.redis import Keys, connect
 from errors import InvalidSymbol, SourceTimeout, SourceUnavailable, SymbolNotFound
 from market import Provenance, Quote, ServedFrom, SkippedSource
 from resolvers.quotes import current_quotes
 from resolvers.world import World
+from sources import router as routing
+from sources.source import Capability
 from tests.sources.scripted import Scripted
+from tests.waiting import until
 from tests.world import FRESH_S, made_of
 
 
@@ -41,6 +48,12 @@ def second() -> Scripted:
 @pytest.fixture
 def world(database: Database, redis: Redis, keys: Keys, source: Scripted, second: Scripted) -> World:
     return made_of(database, redis, keys, source, second)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is: what a source says at once is waited for."""
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 60.0)
 
 
 async def one(world: World, symbol: str) -> Quote:
@@ -102,6 +115,66 @@ async def test_where_all_fail_the_cache_answers_stale_and_says_why(
     fail(source, second)
     answer = await one(world, "AAPL")
     assert answer == replace(old, provenance=replace(old.provenance, served_from=ServedFrom.STALE, skipped=FAILED))
+
+
+async def silent(world: World, *sources: Scripted) -> dict[str, Quote]:
+    """Stale quotes in the cache, and sources that answer nothing before they are let."""
+    old = {symbol: quote(symbol, 1.0, 3 * FRESH_S) for symbol in ("AAPL", "MSFT")}
+    await world.quote_cache.put(old.values())
+    for source in sources:
+        source.takes_s = 3600
+    return old
+
+
+async def test_while_the_sources_are_silent_the_stale_quote_is_served_soon_and_one_question_goes_on(
+    world: World, source: Scripted, second: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 60.0)
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.2)
+    old = await silent(world, source, second)
+    start = time.monotonic()
+    answers = await asyncio.gather(*(one(world, "AAPL") for _ in range(20)))
+    assert 0.2 <= time.monotonic() - start < 30
+    assert set(answers) == {served(old["AAPL"], ServedFrom.STALE)}
+    await one(world, "AAPL")
+    assert source.asked == [("AAPL",)]
+    await world.pulls.aclose()
+
+
+async def test_what_a_slow_source_says_is_for_who_asks_next(
+    world: World, source: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.0)
+    await world.quote_cache.put([quote("AAPL", 1.0, 3 * FRESH_S)])
+    told(quote("AAPL", 2.0), source=source)
+    source.takes_s = 0.05
+    assert (await one(world, "AAPL")).provenance.served_from is ServedFrom.STALE
+    await until(lambda: not world.pulls)
+    answer = await one(world, "AAPL")
+    assert (answer.price, answer.provenance.served_from) == (2.0, ServedFrom.CACHE)
+    assert source.asked == [("AAPL",)]
+
+
+async def test_who_has_no_stale_quote_waits_for_the_source(
+    world: World, source: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.0)
+    await world.quote_cache.put([quote("AAPL", 1.0, 3 * FRESH_S)])
+    source.takes_s = 0.05
+    answers = await current_quotes(world, ["AAPL", "MSFT"])
+    assert [answer.provenance.served_from for answer in answers if isinstance(answer, Quote)] == [ServedFrom.LIVE] * 2
+
+
+async def test_no_more_questions_are_begun_than_may_be_under_way(
+    world: World, source: Scripted, second: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.0)
+    monkeypatch.setattr(resolvers.quotes, "MAX_PULLS", 1)
+    await silent(world, source, second)
+    await one(world, "AAPL")
+    assert (await one(world, "MSFT")).provenance.served_from is ServedFrom.STALE
+    assert len(world.pulls) == 1
+    await world.pulls.aclose()
 
 
 async def test_where_the_cache_is_empty_too_the_store_answers_stale(
