@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import asyncpg
 import polars as pl
 
 from db.archive import Archive
-from db.barfile import REJECTED_SCHEMA, BarFile, open_bars
+from db.barfile import REJECTED_SCHEMA, BarBatch, BarFile, open_bars
 from db.bars import ADD_COVERAGE, upsert_bars
 from db.database import Database
 from db.partitions import Partitions
@@ -48,12 +48,27 @@ _UPSERT: Final = upsert_bars(
     """,
     actions=False,
 )
+# Whether a bar is held in the stretch of one of the symbols.
+_MEETS: Final = """
+    SELECT EXISTS (
+        SELECT FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) AS span (symbol, first, last)
+        CROSS JOIN LATERAL (
+            SELECT FROM historical_data AS held
+            WHERE held.symbol = span.symbol AND interval_type = $1 AND period_start BETWEEN span.first AND span.last
+            LIMIT 1
+        ) AS held
+    )
+"""
 # Rejected bars that no good row of the file stands in for.
 _LOST: Final = """
     SELECT DISTINCT lost.symbol, lost.time FROM unnest($1::text[], $2::timestamptz[]) AS lost (symbol, time)
-    WHERE NOT EXISTS (SELECT FROM staging WHERE staging.symbol = lost.symbol AND staging.period_start = lost.time)
+    WHERE NOT EXISTS (SELECT FROM {rows} AS taken WHERE taken.symbol = lost.symbol AND taken.period_start = lost.time)
     ORDER BY lost.symbol, lost.time
 """
+_LOST_OF_STAGED: Final = _LOST.format(rows="staging")
+_LOST_OF_COPIED: Final = _LOST.format(
+    rows="(SELECT * FROM historical_data WHERE interval_type = $3 AND received_at = $4)"
+)
 _FIRST_BAR: Final = """
     SELECT min(period_start) FROM historical_data
     WHERE symbol = $1 AND interval_type = 'D1' AND period_start BETWEEN $2 AND $3
@@ -115,39 +130,31 @@ async def import_bars(
     """
     received_at = datetime.now(UTC)
     file = await asyncio.to_thread(open_bars, path, interval, symbol)
+    archive = archive or Archive(database)
     with _no_room(path):
         async with database.connection(IMPORT_DEADLINE_S) as connection, connection.transaction():
-            await connection.execute(_STAGING)
-            staged = await _stage(connection, file, received_at, report)
-            repeated = [
-                Rejected(row["line"], f"a bar of {row['symbol']} at this time is already on line {row['first_line']}")
-                for row in await connection.fetch(_REPEATED)
-            ]
-            spans = await connection.fetch(
-                "SELECT symbol, min(period_start) AS first, max(period_start) AS last, count(*) AS bars"
-                " FROM staging GROUP BY symbol ORDER BY symbol"
+            taking = _Taking(connection, partitions, archive, file, interval, received_at, report)
+            taken = await taking.copied() or await taking.merged()
+            await connection.executemany(
+                ADD_COVERAGE,
+                [
+                    (symbol, interval, _pieces(interval, span.first, span.last, taken.lost.get(symbol, ())))
+                    for symbol, span in taken.spans.items()
+                ],
             )
-            # On a connection of their own; this one holds no lock yet that a new partition would wait for.
-            await partitions.ensure("historical_data", staged.months)
-            await (archive or Archive(database)).recall(
-                connection, interval, [span["symbol"] for span in spans], staged.months
-            )
-            changed = _affected(await connection.execute(_UPSERT, interval, received_at))
-            await _cover(connection, interval, spans, staged.rejected)
-            venues = [(span["symbol"], venue(span["symbol"])) for span in spans]
+            venues = [(symbol, venue(symbol)) for symbol in taken.spans]
             await connection.executemany(
                 _ADD_ASSET,
                 [(symbol, at.market_code, at.asset_type, at.currency, at.timezone) for symbol, at in venues],
             )
-    rejected = [Rejected(*row) for row in staged.rejected.select("line", "reason").iter_rows()]
     return ImportedBars(
-        rows=staged.rows,
-        changed=changed,
-        unchanged=sum(span["bars"] for span in spans) - changed,
-        rejected=sorted(rejected + repeated),
-        symbols=[span["symbol"] for span in spans],
-        first=min((span["first"] for span in spans), default=None),
-        last=max((span["last"] for span in spans), default=None),
+        rows=taken.rows,
+        changed=taken.changed,
+        unchanged=sum(span.bars for span in taken.spans.values()) - taken.changed,
+        rejected=taken.rejected,
+        symbols=list(taken.spans),
+        first=min((span.first for span in taken.spans.values()), default=None),
+        last=max((span.last for span in taken.spans.values()), default=None),
     )
 
 
@@ -182,67 +189,175 @@ async def import_splits(
     return ImportedSplits(rows, changed, len(lines) - changed, sorted(rejected))
 
 
+class _Span(NamedTuple):
+    """The bars of a symbol."""
+
+    first: datetime
+    last: datetime
+    bars: int
+
+
 @dataclass(frozen=True, slots=True)
-class _Staged:
-    """What has been read: `rejected` has `line`, `reason`, `symbol` and `time`."""
+class _Taken:
+    """What became of the rows; `spans` by symbol, ascending, and the rejected bars by symbol that stay missing."""
 
     rows: int
-    months: set[datetime]
-    rejected: pl.DataFrame
+    changed: int
+    spans: dict[str, _Span]
+    rejected: list[Rejected]
+    lost: Mapping[str, Sequence[datetime]]
 
 
-class _Chunk(NamedTuple):
-    rows: int
-    bars: bytes
-    months: list[datetime]
-    rejected: pl.DataFrame
+class _MetError(Exception):
+    """A bar is there already."""
 
 
-def _chunks(file: BarFile, now: datetime) -> Iterator[_Chunk]:
-    for batch in file.batches(now):
-        yield _Chunk(
-            batch.bars.height + batch.rejected.height,
-            batch.bars.write_csv(include_header=False, datetime_format="%Y-%m-%d %H:%M:%SZ").encode(),
-            batch.bars["time"].dt.truncate("1mo").unique().to_list(),
-            batch.rejected,
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Takes in the bars of one file, in the transaction of the connection."""
+
+    connection: asyncpg.Connection
+    partitions: Partitions
+    archive: Archive
+    file: BarFile
+    interval: Interval
+    received_at: datetime
+    report: Report
+
+    async def copied(self) -> _Taken | None:
+        """COPY right into the table; None, and nothing taken, if a bar of the file is there already or comes twice."""
+        rows = 0
+        spans: dict[str, _Span] = {}
+        rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
+        attempt = self.connection.transaction()
+        await attempt.start()
+        try:
+            async for batch in self._batches(self._as_held):
+                await self._copy(batch, spans)
+                rows += batch.rows
+                rejected.append(batch.rejected)
+                self.report(rows, self.file.total)
+        except (_MetError, asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+            await attempt.rollback()
+            return None
+        await attempt.commit()
+        left_out = pl.concat(rejected)
+        return _Taken(
+            rows=rows,
+            changed=sum(span.bars for span in spans.values()),
+            spans=dict(sorted(spans.items())),
+            rejected=_rejected(left_out),
+            lost=await self._lost(_LOST_OF_COPIED, left_out, self.interval, self.received_at),
         )
 
+    async def _copy(self, batch: "_Batch", spans: dict[str, _Span]) -> None:
+        await self._make_room(batch.months, list(batch.spans))
+        firsts, lasts, _ = zip(*batch.spans.values(), strict=True) if batch.spans else ((), (), ())
+        if await self.connection.fetchval(_MEETS, self.interval, list(batch.spans), firsts, lasts):
+            raise _MetError
+        await self.connection.copy_to_table(
+            "historical_data", source=BytesIO(batch.bars), columns=batch.columns, format="csv"
+        )
+        for symbol, span in batch.spans.items():
+            known = spans.get(symbol, span._replace(bars=0))
+            spans[symbol] = _Span(min(known.first, span.first), max(known.last, span.last), known.bars + span.bars)
 
-async def _stage(connection: asyncpg.Connection, file: BarFile, now: datetime, report: Report) -> _Staged:
-    rows = 0
-    months: set[datetime] = set()
-    rejected = []
-    chunks = _chunks(file, now)
-    upcoming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
-    try:
-        while (chunk := await upcoming) is not None:
-            # While PostgreSQL takes in one chunk, the next is read.
-            upcoming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
-            await connection.copy_to_table("staging", source=BytesIO(chunk.bars), format="csv")
-            rows += chunk.rows
-            months.update(chunk.months)
-            rejected.append(chunk.rejected)
-            report(rows, file.total)
-    finally:
-        await asyncio.gather(upcoming, return_exceptions=True)
-    return _Staged(rows, months, pl.concat([pl.DataFrame(schema=REJECTED_SCHEMA), *rejected]))
+    async def merged(self) -> _Taken:
+        """Take in what is new or differs, by way of a table aside."""
+        await self.connection.execute(_STAGING)
+        rows = 0
+        months: set[datetime] = set()
+        rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
+        async for batch in self._batches(lambda bars: bars):
+            await self.connection.copy_to_table("staging", source=BytesIO(batch.bars), format="csv")
+            rows += batch.rows
+            months.update(batch.months)
+            rejected.append(batch.rejected)
+            self.report(rows, self.file.total)
+        repeated = [
+            Rejected(row["line"], f"a bar of {row['symbol']} at this time is already on line {row['first_line']}")
+            for row in await self.connection.fetch(_REPEATED)
+        ]
+        found = await self.connection.fetch(
+            "SELECT symbol, min(period_start), max(period_start), count(*) FROM staging GROUP BY symbol ORDER BY symbol"
+        )
+        spans = {symbol: _Span(*span) for symbol, *span in found}
+        await self._make_room(months, list(spans))
+        changed = _affected(await self.connection.execute(_UPSERT, self.interval, self.received_at))
+        left_out = pl.concat(rejected)
+        return _Taken(
+            rows=rows,
+            changed=changed,
+            spans=spans,
+            rejected=sorted(_rejected(left_out) + repeated),
+            lost=await self._lost(_LOST_OF_STAGED, left_out),
+        )
+
+    async def _make_room(self, months: Iterable[datetime], symbols: Sequence[str]) -> None:
+        """Have the months in the table. On a connection of its own a partition is made, which waits for no bar."""
+        await self.partitions.ensure("historical_data", months)
+        await self.archive.recall(self.connection, self.interval, symbols, months)
+
+    async def _lost(self, query: str, rejected: pl.DataFrame, *arguments: object) -> Mapping[str, Sequence[datetime]]:
+        known = rejected.drop_nulls(["symbol", "time"])
+        lost: defaultdict[str, list[datetime]] = defaultdict(list)
+        if not known.is_empty():
+            columns = known["symbol"].to_list(), known["time"].to_list()
+            for symbol, time in await self.connection.fetch(query, *columns, *arguments):
+                lost[symbol].append(time)
+        return lost
+
+    def _as_held(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """The columns of `historical_data`."""
+        return bars.select(
+            "symbol",
+            pl.lit(self.interval.value).alias("interval_type"),
+            pl.col("time").alias("period_start"),
+            *(pl.col(name).alias(f"{name}_price") for name in ("open", "high", "low", "close")),
+            "volume",
+            "vwap",
+            "trades",
+            pl.lit("import").alias("source"),
+            pl.lit(self.received_at.strftime("%Y-%m-%d %H:%M:%S.%fZ")).alias("received_at"),
+        )
+
+    async def _batches(self, form: Callable[[pl.DataFrame], pl.DataFrame]) -> AsyncIterator["_Batch"]:
+        """The batches of the file, with the bars in this form; while one is taken in, the next is read."""
+        batches = (_batch(batch, form) for batch in self.file.batches(self.received_at))
+        upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+        try:
+            while (batch := await upcoming) is not None:
+                upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+                yield batch
+        finally:
+            await asyncio.gather(upcoming, return_exceptions=True)
 
 
-async def _cover(
-    connection: asyncpg.Connection, interval: Interval, spans: Sequence[asyncpg.Record], rejected: pl.DataFrame
-) -> None:
-    """Add to what is held: each symbol from its first bar to the end of its last, without the bars that were lost."""
-    known = rejected.drop_nulls(["symbol", "time"])
-    lost: defaultdict[str, list[datetime]] = defaultdict(list)
-    for symbol, time in await connection.fetch(_LOST, known["symbol"].to_list(), known["time"].to_list()):
-        lost[symbol].append(time)
-    await connection.executemany(
-        ADD_COVERAGE,
-        [
-            (span["symbol"], interval, _pieces(interval, span["first"], span["last"], lost[span["symbol"]]))
-            for span in spans
-        ],
+class _Batch(NamedTuple):
+    rows: int
+    bars: bytes
+    columns: list[str]
+    months: list[datetime]
+    spans: dict[str, _Span]
+    rejected: pl.DataFrame
+
+
+def _batch(batch: BarBatch, form: Callable[[pl.DataFrame], pl.DataFrame]) -> _Batch:
+    bars = form(batch.bars)
+    time = pl.col("time")
+    found = batch.bars.group_by("symbol").agg(first=time.min(), last=time.max(), bars=pl.len()).sort("symbol")
+    return _Batch(
+        rows=batch.bars.height + batch.rejected.height,
+        bars=bars.write_csv(include_header=False, datetime_format="%Y-%m-%d %H:%M:%SZ").encode(),
+        columns=bars.columns,
+        months=batch.bars["time"].dt.truncate("1mo").unique().to_list(),
+        spans={symbol: _Span(*span) for symbol, *span in found.rows()},
+        rejected=batch.rejected,
     )
+
+
+def _rejected(rows: pl.DataFrame) -> list[Rejected]:
+    return [Rejected(*row) for row in rows.select("line", "reason").iter_rows()]
 
 
 def _pieces(interval: Interval, first: datetime, last: datetime, lost: Sequence[datetime]) -> list[asyncpg.Range]:

@@ -273,6 +273,27 @@ async def test_a_symbol_that_was_unknown_becomes_an_asset(
     ]
 
 
+async def test_imports_of_the_same_bars_at_once_take_each_bar_once(
+    database: Database, partitions: Partitions, stocks: Path
+) -> None:
+    imports = (import_bars(database, Partitions(database), stocks) for _ in range(3))
+    assert sorted([result.changed for result in await asyncio.gather(*imports)]) == [0, 0, 12154]
+
+
+async def test_what_is_held_after_the_first_batches_is_merged(
+    database: Database, partitions: Partitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tabular, "BATCH_ROWS", 2)
+    await import_bars(database, partitions, write(tmp_path, "AAPL,2000-03-06,1,2,1,2,5"))
+    rows = [f"AAPL,2000-03-0{number},1,2,1,2,5" for number in (1, 2, 3, 6)]
+    reports: list[int] = []
+    result = await import_bars(
+        database, partitions, write(tmp_path, *rows), report=lambda done, _total: reports.append(done)
+    )
+    assert (result.changed, result.unchanged, reports) == (3, 1, [2, 2, 4])  # begun again
+    assert len(await held_bars(database)) == 4
+
+
 async def test_a_file_without_rows_changes_nothing(database: Database, partitions: Partitions, tmp_path: Path) -> None:
     result = await import_bars(database, partitions, write(tmp_path))
     assert result == ImportedBars(rows=0, changed=0, unchanged=0, rejected=[], symbols=[], first=None, last=None)
@@ -424,8 +445,10 @@ async def test_a_file_that_has_no_splits_is_refused(
     assert str(raised.value) == f"{path}: {message}"
 
 
+# At the report of this number it says so and stops for good, or goes on to its end.
 IMPORT = """
-import asyncio, sys
+import asyncio, sys, time
+from itertools import count
 from pathlib import Path
 from db import tabular
 from db.database import Database
@@ -433,10 +456,17 @@ from db.importer import import_bars
 from db.partitions import Partitions
 from market import Interval
 
-async def main(url, schema, path):
+async def main(url, schema, path, number, stops):
     tabular.BATCH_ROWS = 2_000
     database = Database(url, schema)
-    report = lambda done, _: print(done, flush=True)
+    reports = count(1)
+
+    def report(done, total):
+        if next(reports) == int(number):
+            print("here", flush=True)
+            if stops == "stop":
+                time.sleep(3600)
+
     await import_bars(database, Partitions(database), Path(path), interval=Interval.M1, report=report)
     await database.aclose()
 
@@ -455,7 +485,7 @@ async def killed(database_url: str) -> AsyncIterator[Database]:
     await database.aclose()
 
 
-async def _is_upserting(database: Database) -> bool:
+async def _is_writing(database: Database) -> bool:
     [(found,)] = await fetch(
         database,
         "SELECT EXISTS (SELECT FROM pg_locks"
@@ -464,51 +494,52 @@ async def _is_upserting(database: Database) -> bool:
     return bool(found)
 
 
+# 20 batches go right into the table. Where a last one repeats a bar, all are taken back, and 21 go in by way of a table
+# aside, from where they are taken in after the last.
+@pytest.mark.parametrize(("repeats", "stops", "last"), [(False, (1, 20), 20), (True, (20, 30, 41), 41)])
 async def test_an_import_that_is_killed_leaves_the_table_as_it_was(
-    database: Database, partitions: Partitions, killed: Database, tmp_path: Path
+    database: Database,
+    partitions: Partitions,
+    killed: Database,
+    tmp_path: Path,
+    repeats: bool,
+    stops: tuple[int, ...],
+    last: int,
 ) -> None:
     start = datetime(2000, 3, 1, tzinfo=UTC)
-    path = write(
-        tmp_path,
-        *(f"AAPL,{start + timedelta(minutes=number):%Y-%m-%dT%H:%MZ},1,2,1,2,{number}" for number in range(40_000)),
-    )
+    rows = [f"AAPL,{start + timedelta(minutes=number):%Y-%m-%dT%H:%MZ},1,2,1,2,{number}" for number in range(40_000)]
+    path = write(tmp_path, *rows, *rows[: 1 if repeats else 0])
     await import_bars(database, partitions, path, interval=Interval.M1)
     clean = await held_bars(database), await coverage(database)
     assert len(clean[0]) == 40_000
 
-    phases = []
-    # In the midst of COPY, after so many batches of 20; then from the beginning of the upsert on, so much later.
-    for batches, delay_s in [
-        (1, 0.0),
-        (4, 0.0),
-        (8, 0.0),
-        (12, 0.0),
-        (16, 0.0),
-        *((20, step / 20) for step in range(8)),
-    ]:
+    for number, delay_s in [*((number, None) for number in stops), *((last, step / 10) for step in range(3))]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", IMPORT, killed.url, killed.schema, str(path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            "-c",
+            IMPORT,
+            killed.url,
+            killed.schema,
+            str(path),
+            str(number),
+            "stop" if delay_s is None else "go on",
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        for _ in range(batches):
-            assert await process.stdout.readline()
-        if batches == 20:
-            while not await _is_upserting(killed) and process.returncode is None:
-                pass
+        assert await process.stdout.readline() == b"here\n"
+        if delay_s is not None:
             await asyncio.sleep(delay_s)
         if process.returncode is None:
             process.kill()
         await process.wait()
-        while await _is_upserting(killed):  # PostgreSQL ends the statement, then sees that nobody is there
+        while await _is_writing(killed):  # PostgreSQL ends the statement, then sees that nobody is there
             pass
         found = await held_bars(killed), await coverage(killed)
-        assert found in (([], {}), clean)
-        phases.append((batches, bool(found[0])))
+        assert found == ([], {}) or (delay_s is not None and found == clean), (number, delay_s)
         async with killed.connection(60) as connection:
             await connection.execute("TRUNCATE historical_data, bar_coverage")
-    # Killed in COPY or as the upsert began: nothing is there.
-    assert phases[:6] == [(1, False), (4, False), (8, False), (12, False), (16, False), (20, False)]
 
     result = await import_bars(killed, Partitions(killed), path, interval=Interval.M1)
-    assert (result.changed, result.rejected) == (40_000, [])
+    assert (result.changed, len(result.rejected)) == (40_000, int(repeats))
     assert (await held_bars(killed), await coverage(killed)) == clean
