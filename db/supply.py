@@ -1,8 +1,11 @@
 """Bars that the store lacks: fetched from the sources, and kept."""
 
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 import polars as pl
 
@@ -11,6 +14,10 @@ from market import Interval, Provenance, Window
 from sources.flight import Flights
 from sources.resample import SETTLED
 from sources.router import FetchedBars, Router
+
+EDGE_FOR_S: Final = 1.0
+"""How long the newest bars, which may still change, are told as they were: every history up to now needs them."""
+MAX_EDGES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +33,40 @@ class Supplied:
     changed: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """What a source has told that the store does not hold, and until when that is as good as new (time.monotonic)."""
+
+    supplied: Supplied
+    until: float
+
+    def answers(self, piece: Window) -> bool:
+        """Whether a question for the piece would be told nothing else."""
+        window = self.supplied.window
+        return time.monotonic() < self.until and window.start <= piece.start and window.end == piece.end
+
+
 class BarSupply:
     """One question upstream for each stretch, however many ask for it; what is final is kept."""
 
-    def __init__(self, bars: BarStore, router: Router) -> None:
+    def __init__(self, bars: BarStore, router: Router, edge_for_s: float = EDGE_FOR_S) -> None:
         self._bars = bars
         self._router = router
+        self._edge_for_s = edge_for_s
         self._flights = Flights()
+        self._edges: OrderedDict[tuple[str, Interval], _Edge] = OrderedDict()
 
     async def fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
         """What a source has of the stretch. It is kept, whether who asked goes away or not.
 
+        What lies so near the present that the store cannot have it yet is asked for once in EDGE_FOR_S.
         Raises SymbolNotFound, UnsupportedInterval, NoData where no source goes back so far, SourceUnavailable,
         StoreUnavailable.
         """
+        edge = self._edges.get((symbol, interval))
+        if edge is not None and edge.answers(piece):
+            frame = edge.supplied.frame.filter(pl.col("time") >= piece.start)
+            return replace(edge.supplied, frame=frame, window=piece)
         fetch = partial(self._fetch, symbol, interval, piece)
         return await self._flights.join((symbol, interval, piece), fetch)
 
@@ -49,6 +76,7 @@ class BarSupply:
 
     async def _fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
         fetched = await self._router.history(symbol, interval, piece)
+        covered = _covered(interval, fetched)
         changed = await self._bars.save(
             symbol,
             interval,
@@ -56,9 +84,20 @@ class BarSupply:
             source=fetched.provenance.source,
             quality=fetched.provenance.quality,
             received_at=fetched.provenance.received_at,
-            covered=_covered(interval, fetched),
+            covered=covered,
         )
+        if fetched.window.end > fetched.provenance.received_at:
+            self._keep_edge(symbol, interval, fetched, covered)
         return Supplied(fetched.frame, fetched.provenance, fetched.window, changed)
+
+    def _keep_edge(self, symbol: str, interval: Interval, fetched: FetchedBars, covered: Window | None) -> None:
+        rest = Window(covered.end if covered else fetched.window.start, fetched.window.end)
+        frame = fetched.frame.filter(pl.col("time") >= rest.start)
+        edge = _Edge(Supplied(frame, fetched.provenance, rest, changed=0), time.monotonic() + self._edge_for_s)
+        self._edges[symbol, interval] = edge
+        self._edges.move_to_end((symbol, interval))
+        if len(self._edges) > MAX_EDGES:
+            self._edges.popitem(last=False)
 
     async def aclose(self) -> None:
         """Give up what is under way."""

@@ -46,7 +46,7 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         asset_index=AssetIndex(assets),
         searched=Searched(),
         bars=bars,
-        supply=BarSupply(bars, asking),
+        supply=BarSupply(bars, asking, edge_for_s=0.0),  # each answer has its own question
         quote_cache=cache,
         quote_store=store,
         recorder=Recorder(store),

@@ -1,7 +1,9 @@
 """Where bars are taken from: the store, and the sources for what it lacks."""
 
+import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
@@ -13,6 +15,7 @@ from redis.asyncio import Redis
 
 from db.database import Database
 from db.redis import Keys
+from db.supply import BarSupply
 from errors import (
     InvalidLimit,
     InvalidWindow,
@@ -157,6 +160,29 @@ async def test_a_forming_bar_is_served_but_never_kept(world: World, source: Scri
     held = await world.bars.newest("AAPL", D1, 10, today + DAY, today - 10 * DAY)
     assert held is not None
     assert held.frame["time"].to_list() == past[1:]
+
+
+async def test_many_histories_up_to_now_are_one_question_for_a_while(
+    database: Database, redis: Redis, keys: Keys, source: Scripted, today: datetime
+) -> None:
+    world = made_of(database, redis, keys, source)
+    world = replace(world, supply=BarSupply(world.bars, world.router, edge_for_s=3600.0))
+    past = days(today - 9 * DAY, today)
+    tell(source, [*map(bar, past), bar(today, 1.0, is_final=False)])
+    first = await load(world, last=3)
+    asked(source)
+    tell(source, [*map(bar, past), bar(today, 2.0, is_final=False)])
+    later = await asyncio.gather(*(load(world, last=count) for count in (1, 2, 3) * 10))
+    assert source.asked == []
+    assert {history.frame["close"][-1] for history in (first, *later)} == {1.0}
+    assert all(history.frame.equals(first.frame.tail(history.count)) for history in later)
+    # What it does not hold is asked for all the same.
+    assert (await load(world, last=8)).count == 8
+    assert asked(source) == [(today - 9 * DAY, today - 4 * DAY)]
+    world = replace(world, supply=BarSupply(world.bars, world.router, edge_for_s=0.0))
+    for _ in range(2):
+        assert (await load(world, last=1)).frame["close"][0] == 2.0
+    assert len(source.asked) == 2
 
 
 async def test_a_bar_that_turns_final_at_the_live_edge_is_kept_at_once(
