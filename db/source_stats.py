@@ -26,7 +26,8 @@ _ADD = """
         success_rate = LEAST(100, success_rate * $2::float8::numeric + $3::float8::numeric),
         avg_response_time = CASE WHEN $4::float8 = 1 THEN avg_response_time
             ELSE COALESCE(avg_response_time, $5 / (1 - $4)) * $4::float8::numeric + $5::float8::numeric END,
-        error_count = error_count + $6, last_error_at = COALESCE($7, last_error_at), updated_at = now()
+        error_count = error_count + $6, last_error_at = COALESCE($7, last_error_at),
+        last_error = COALESCE($8, last_error), updated_at = now()
     WHERE name = $1
 """
 _QUARANTINE = """
@@ -50,6 +51,7 @@ class SourceStats:
     average_response_ms: float | None
     error_count: int
     last_error_at: datetime | None
+    last_error: str | None
 
 
 class SourceStatsStore:
@@ -81,10 +83,10 @@ class SourceStatsStore:
         rows = [
             (
                 *(name, tally.kept, tally.success_gain, tally.response_kept, tally.response_gain_ms),
-                *(tally.errors, tally.last_error_at),
+                *(tally.errors, tally.last_error_at, tally.last_error),
             )
             for name, tally in tallies.items()
-            if tally.kept < 1
+            if tally.kept < 1 or tally.last_error_at
         ]
         if rows:
             async with self._database.connection() as connection:
@@ -110,7 +112,8 @@ class SourceStatsStore:
         """The measured values by the name of the source."""
         async with self._database.connection() as connection:
             rows = await connection.fetch(
-                "SELECT name, success_rate::float8, avg_response_time::float8, error_count, last_error_at"
+                "SELECT name, success_rate::float8, avg_response_time::float8, error_count, last_error_at,"
+                " last_error"
                 " FROM data_sources"
             )
-        return {row["name"]: SourceStats(row[1], row[2], row[3], row[4]) for row in rows}
+        return {row["name"]: SourceStats(row[1], row[2], row[3], row[4], row[5]) for row in rows}

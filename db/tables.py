@@ -229,6 +229,7 @@ class DataSource(SQLModel, table=True):
     daily_quota: int | None = None
     current_usage: int = Field(default=0, sa_column_kwargs=_default("0"))
     updated_at: datetime = _instant()
+    last_error: str | None = None
 
 
 class User(SQLModel, table=True):

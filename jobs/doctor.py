@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from asyncpg import PostgresError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from db.budgets import RedisBudget
 from db.database import Database
+from db.source_stats import SourceStats, SourceStatsStore
 from errors import SmartFinError, StoreUnavailable
 from sources.source import Source, sample
 
@@ -29,8 +31,10 @@ async def examine(
     """What is found, one by one. Each source is asked one question, which counts in its quota."""
     yield await _postgresql(database)
     yield await _redis(redis)
+    stats = await _stats(database)
     for source in sources:
-        yield await _source(source, budgets[source.name])
+        finding = await _source(source, budgets[source.name])
+        yield replace(finding, details=finding.details + _last_error(stats.get(source.name)))
 
 
 async def _postgresql(database: Database) -> Finding:
@@ -68,6 +72,20 @@ async def _source(source: Source, budget: RedisBudget) -> Finding:
     quote = quotes[symbol]
     price = f"{symbol} {quote.price} {quote.currency or ''}".strip()
     return Finding(source.name, is_well=True, details=f"{price}, {took_ms:.0f} ms{await _left(budget)}")
+
+
+async def _stats(database: Database) -> dict[str, SourceStats]:
+    """What the servers have measured; nothing where PostgreSQL is away, or has no such table yet."""
+    try:
+        return await SourceStatsStore(database).get()
+    except (StoreUnavailable, PostgresError):
+        return {}
+
+
+def _last_error(stats: SourceStats | None) -> str:
+    if stats is None or stats.last_error is None:
+        return ""
+    return f"; its last error, at {stats.last_error_at:%FT%TZ}: {stats.last_error}"
 
 
 async def _left(budget: RedisBudget) -> str:

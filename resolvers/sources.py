@@ -16,7 +16,7 @@ from sources.health import BreakerState
 from sources.router import RouteStep
 from sources.source import Capability, Source
 
-_UNMEASURED = SourceStats(100.0, None, 0, None)
+_UNMEASURED = SourceStats(100.0, None, 0, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class SourceView:
     average_response_ms: float | None
     error_count: int
     last_error_at: datetime | None
+    last_error: str | None
     quotas: Sequence[QuotaView]
 
 
@@ -70,6 +71,7 @@ async def sources(info: Info[Context, None]) -> Sequence[SourceView]:
             average_response_ms=measured.average_response_ms,
             error_count=measured.error_count,
             last_error_at=measured.last_error_at,
+            last_error=measured.last_error,
             quotas=await _quotas(world.budgets[source.name]),
         )
 

@@ -43,6 +43,7 @@ class Source:
     average_response_ms: float | None = described("An average in which the newest answer counts 0.01.")
     error_count: int
     last_error_at: datetime | None
+    last_error: str | None = described("What it said, or what went wrong, at `lastErrorAt`; limits and refusals too.")
     quotas: list[Quota]
 
 

@@ -20,6 +20,7 @@ MAX_COOL_S: Final = 60.0
 LIMITED_S: Final = 60.0
 """How long a source rests that limits us without saying for how long."""
 REFUSED_S: Final = 900.0
+MAX_ERROR_CHARS: Final = 500
 _SAMPLES: Final = 100
 _ENOUGH_SAMPLES: Final = 20
 _NEWEST_WEIGHT: Final = 0.01
@@ -42,6 +43,7 @@ class BreakerState(StrEnum):
 class Tally:
     """The outcomes since the last tally, in a form that can be added to averages kept elsewhere.
 
+    A limit and a refusal are no errors to count, but `last_error` tells of them too.
     An average `a` becomes a * `kept` + `success_gain` (percent), or + `response_gain_ms` for response times.
     """
 
@@ -51,9 +53,10 @@ class Tally:
     response_gain_ms: float
     errors: int
     last_error_at: datetime | None
+    last_error: str | None
 
 
-_NOTHING: Final = Tally(1.0, 0.0, 1.0, 0.0, 0, None)
+_NOTHING: Final = Tally(1.0, 0.0, 1.0, 0.0, 0, None, None)
 
 
 class Health:
@@ -75,7 +78,6 @@ class Health:
         self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
         self._tally = _NOTHING
         self._asked_at = clock()
-        self.last_error: str | None = None
 
     @property
     def breaker(self) -> BreakerState:
@@ -137,7 +139,7 @@ class Health:
             self.answered(capability, took_s)
             return
         self._probing = False
-        self.last_error = str(error)
+        self._tally = replace(self._tally, last_error_at=datetime.now(UTC), last_error=f"{error}"[:MAX_ERROR_CHARS])
         if isinstance(error, SourceLimited):
             self._rests_until = now + (LIMITED_S if error.retry_after_s is None else error.retry_after_s)
             return
@@ -146,7 +148,7 @@ class Health:
             return
         self._failures += 1
         self._count(0.0)
-        self._tally = replace(self._tally, errors=self._tally.errors + 1, last_error_at=datetime.now(UTC))
+        self._tally = replace(self._tally, errors=self._tally.errors + 1)
         if self._failures >= OPENS_AFTER:
             self._openings += 1
             cool_s = min(MAX_COOL_S, COOL_S * 2 ** (self._openings - 1))

@@ -104,6 +104,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "avg_response_time": 0,
         "error_count": 0,
         "last_error_at": None,
+        "last_error": None,
         "daily_quota": 1,
         "current_usage": 0,
         "updated_at": AT,

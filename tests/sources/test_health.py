@@ -50,7 +50,7 @@ def test_failures_in_a_row_open_the_breaker(health: Health, error: Exception) ->
     assert (tally.errors, tally.success_gain, tally.response_kept) == (OPENS_AFTER, 0.0, 1.0)
     assert tally.kept == pytest.approx(0.99**OPENS_AFTER)
     assert tally.last_error_at is not None
-    assert health.last_error == str(error)
+    assert tally.last_error == str(error)
     assert health.tally().errors == 0
 
 
