@@ -18,7 +18,8 @@ from errors import (
 )
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
 from settings import load_settings
-from sources.alphavantage import AlphaVantage, native_symbol, our_symbol, pair
+from sources.alphavantage import AlphaVantage
+from sources.alphavantage_words import native_symbol, our_symbol, pair
 from sources.source import Capability, Demand, Quota, Source
 from tests.fakes import alphavantage as av
 from tests.fakes.alphavantage import KEY, PAIRS, SHARES, FakeAlphaVantage
