@@ -5,6 +5,7 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
 from socket import socket
@@ -20,7 +21,7 @@ from db.redis import Keys
 from market import Provenance, Quote, ServedFrom
 from tests.conftest import Running, smartfin
 from tests.fakes.kraken import FakeKraken
-from tests.gateway.sockets import NOW, Client, greeted
+from tests.gateway.sockets import Client, greeted
 from tests.waiting import until
 
 READY_S = 3.0
@@ -157,7 +158,6 @@ async def answers(server: Running, query: str) -> bool:
 
 
 SYMBOL = "AAPL"
-PROVENANCE = Provenance(source="test", served_from=ServedFrom.LIVE, received_at=NOW)
 QUOTES = "subscription ($s: [Symbol!]!) { quotes(symbols: $s) { price } }"
 
 
@@ -188,7 +188,9 @@ async def test_a_killed_connection_to_the_bus_is_healed_and_nothing_is_lost(stor
         cache = QuoteCache(redis, Keys("sandbox"), 600)
 
         async def tick(number: int) -> None:
-            quote = Quote(symbol=SYMBOL, price=float(number), time=NOW, provenance=PROVENANCE)
+            now = datetime.now(UTC)
+            told_by = Provenance(source="test", served_from=ServedFrom.LIVE, received_at=now)
+            quote = Quote(symbol=SYMBOL, price=float(number), time=now, provenance=told_by)
             await cache.write([QuoteEvent(1, number, quote)], publish=True)
 
         await tick(1)
