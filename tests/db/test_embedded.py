@@ -33,10 +33,11 @@ NOBODY = pwd.getpwnam("nobody")
 for_root = pytest.mark.skipif(not IS_ROOT, reason="shows what is done for root")
 
 USER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from db.embedded import embedded
 from errors import StartError
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it, and that is inherited
 try:
     with embedded(Path(sys.argv[1])) as servers:
         print(json.dumps([servers.database_url, servers.redis_url]), flush=True)
