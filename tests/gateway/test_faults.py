@@ -263,7 +263,7 @@ PAIRS = ("BTC-USDT", "ETH-BTC", "BTC-USDC", "BNB-BTC", "ADA-USDT")
 
 
 async def load(server: Running, session: aiohttp.ClientSession) -> tuple[list[dict[str, Any]], float]:
-    """The provenances of the quotes under load, however late they come; and the median of the second half, in seconds."""
+    """The provenances of the quotes under load, however late; and the median time of the second half, in seconds."""
 
     async def ask(number: int) -> tuple[dict[str, Any], float]:
         document = f'{{ quote(symbol: "{PAIRS[number % len(PAIRS)]}") {{ price {PROVENANCE} }} }}'
