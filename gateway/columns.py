@@ -34,12 +34,12 @@ def _is_int32(series: pl.Series) -> bool:
     return series.is_between(-_INT32, _INT32 - 1).all()
 
 
-def _is_in_seconds(series: pl.Series) -> bool:
-    return not series.dt.microsecond().max()
+def _is_in_seconds_of_utc(series: pl.Series) -> bool:
+    return series.dtype == pl.Datetime("us", "UTC") and not series.dt.microsecond().max()
 
 
 def _instants(series: pl.Series) -> pl.Series:
-    # In UTC already; without its zone Polars formats it in half the time.
+    # Without its zone Polars formats it in half the time.
     return series.dt.replace_time_zone(None).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -49,7 +49,7 @@ _RULES: Mapping[str, ColumnRule] = {
     GraphQLString.name: ColumnRule([pl.String]),
     GraphQLBoolean.name: ColumnRule([pl.Boolean]),
     "Timestamp": ColumnRule([pl.Int64]),
-    "DateTime": ColumnRule([pl.Datetime], _is_in_seconds, _instants),
+    "DateTime": ColumnRule([pl.Datetime], _is_in_seconds_of_utc, _instants),
     "Date": ColumnRule([pl.Date], as_json=lambda series: series.cast(pl.String)),
 }
 

@@ -118,8 +118,6 @@ class CompiledExecutor(Executor[Any]):
         super().__init__(*args, **kwargs)
         self._readers = readers
         self._switched = self._readers.switched(self.variable_values.coerced)
-        # Middleware wants to see every field.
-        self._is_seen = bool(self.middleware_manager and self.middleware_manager.middlewares)
 
     def complete_list_value(
         self,
@@ -154,8 +152,6 @@ class CompiledExecutor(Executor[Any]):
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
     def _reader(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | None:
-        if self._is_seen:
-            return None
         key = (id(of), self._switched, *[id(details.node) for details in selected])
         return self._readers.get(key, lambda: self._compiled(of, selected))
 

@@ -384,3 +384,18 @@ async def test_readers_are_bounded() -> None:
         await ours(operation, source, switched)
         most = max(most, len(operation.readers))
     assert most == MAX_READERS
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", None])
+@pytest.mark.parametrize("height", [1, MANY])
+async def test_an_instant_leaves_in_utc_whatever_zone_its_column_is_in(zone: str | None, height: int) -> None:
+    held = frame(height, [])
+    time = held["time"].dt.convert_time_zone(zone) if zone else held["time"].dt.replace_time_zone(None)
+    source = QuerySource(
+        TreeSource(None, None, [], [], None, Rows(held.with_columns(time)), ColumnsSource(time, None, None)), [], None
+    )
+    document = parse("{ tree { rows { time } columns { time } } }")
+    expected = answer(await stock(document, source, {}))
+    assert answer(await ours(compiled(document), source, {})) == expected
+    if zone:
+        assert expected[0].startswith(b'{"tree":{"rows":[{"time":"2024-01-01T00:00:00Z"}')
