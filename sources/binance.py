@@ -97,12 +97,7 @@ class Binance:
 
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """The latest price and book of each pair; what belongs to a session is that of the UTC day."""
-        try:
-            return await self._quotes(symbols)
-        except SourceCannot:
-            # A pair that has left since the listing fails the whole batch.
-            self._pairs.forget()
-            return await self._quotes(symbols)
+        return await self._pairs.quotes(symbols, BATCH, self._quotes)
 
     async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
         """Bars since the pair was listed; `vwap` is turnover by volume, null where nothing was traded."""
@@ -140,8 +135,7 @@ class Binance:
 
     async def asset(self, symbol: str) -> Asset | None:
         """The listed pair, or None."""
-        pair = (await self._pairs.listed()).get(symbol)
-        return pair.asset if pair else None
+        return await self._pairs.asset(symbol)
 
     async def assets(self) -> Sequence[Asset]:
         """None: the listing has its weight."""
@@ -155,20 +149,14 @@ class Binance:
     async def _list(self) -> Iterable[Pair]:
         return await self._http.get("/api/v3/exchangeInfo", _parse_listing, cost=LISTING_WEIGHT)
 
-    async def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        listed = await self._pairs.listed()
-        pairs = [listed[symbol] for symbol in dict.fromkeys(symbols) if symbol in listed]
-        batches = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
-        tickers: dict[str, Quote] = {}
-        for quotes in await asyncio.gather(*map(self._tickers, batches)):
-            tickers |= quotes
+    async def _quotes(self, pairs: Sequence[Pair]) -> dict[str, Quote]:
+        tickers = await self._tickers(pairs)
+        told = [pair for pair in pairs if pair.asset.symbol in tickers]
         # The days are asked for after the prices, so that they hold them.
-        days = await asyncio.gather(
-            *(self._klines(listed[symbol], KLINES[Interval.D1], {"limit": 2}) for symbol in tickers)
-        )
+        days = await asyncio.gather(*(self._klines(pair, KLINES[Interval.D1], {"limit": 2}) for pair in told))
         return {
-            symbol: _with_session(ticker, newest)
-            for (symbol, ticker), newest in zip(tickers.items(), days, strict=True)
+            pair.asset.symbol: _with_session(tickers[pair.asset.symbol], newest)
+            for pair, newest in zip(told, days, strict=True)
         }
 
     async def _tickers(self, pairs: Sequence[Pair]) -> dict[str, Quote]:

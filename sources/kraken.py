@@ -1,6 +1,5 @@
 """Kraken: spot pairs, without a key. It calls some assets by names of its own: XBT is BTC, XDG is DOGE."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -96,12 +95,7 @@ class Kraken:
 
         It does not say when a price was printed: `time` is when we asked, and the flag TIME_OF_ANSWER tells so.
         """
-        try:
-            return await self._quotes(symbols)
-        except SourceCannot:
-            # A pair that has left since the listing fails the whole batch.
-            self._pairs.forget()
-            return await self._quotes(symbols)
+        return await self._pairs.quotes(symbols, BATCH, self._tickers)
 
     async def history(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
         """The newest 720 bars and the forming one; where nothing was traded a bar is flat, of volume 0.
@@ -141,8 +135,7 @@ class Kraken:
 
     async def asset(self, symbol: str) -> Asset | None:
         """The listed pair, or None."""
-        pair = (await self._pairs.listed()).get(symbol)
-        return pair.asset if pair else None
+        return await self._pairs.asset(symbol)
 
     async def assets(self) -> Sequence[Asset]:
         """None: the listing is a call."""
@@ -155,15 +148,6 @@ class Kraken:
 
     async def _list(self) -> Iterable[Pair]:
         return await self._http.get("/0/public/AssetPairs", _parse_listing)
-
-    async def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        listed = await self._pairs.listed()
-        pairs = [listed[symbol] for symbol in dict.fromkeys(symbols) if symbol in listed]
-        batches = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
-        found: dict[str, Quote] = {}
-        for quotes in await asyncio.gather(*map(self._tickers, batches)):
-            found |= quotes
-        return found
 
     async def _tickers(self, pairs: Sequence[Pair]) -> dict[str, Quote]:
         now = self._clock()

@@ -1,5 +1,6 @@
 """The pairs that a crypto venue trades: listed anew each hour, found by symbol or by text."""
 
+import asyncio
 import heapq
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from market import Asset
+from errors import SourceCannot
+from market import Asset, Quote
 from sources.flight import Flights
 
 FRESH: Final = timedelta(hours=1)
@@ -59,13 +61,33 @@ class Pairs:
         ]
         return [asset for *_, asset in heapq.nsmallest(limit, found, key=lambda one: one[:4])]
 
-    def forget(self) -> None:
-        """Have the next question list the pairs anew."""
-        self._fresh_until = None
+    async def asset(self, symbol: str) -> Asset | None:
+        """The asset of the listed pair, or None."""
+        pair = (await self.listed()).get(symbol)
+        return pair.asset if pair else None
+
+    async def quotes(
+        self, symbols: Sequence[str], size: int, ask: Callable[[Sequence[Pair]], Awaitable[dict[str, Quote]]]
+    ) -> dict[str, Quote]:
+        """What `ask` tells of the pairs that are listed, by symbol; of so many at once. Raises what it raises."""
+        try:
+            return await self._quotes(symbols, size, ask)
+        except SourceCannot:
+            # A pair that has left since the listing fails the whole question.
+            self._fresh_until = None
+            return await self._quotes(symbols, size, ask)
 
     async def aclose(self) -> None:
         """Give up a listing under way."""
         await self._flights.aclose()
+
+    async def _quotes(
+        self, symbols: Sequence[str], size: int, ask: Callable[[Sequence[Pair]], Awaitable[dict[str, Quote]]]
+    ) -> dict[str, Quote]:
+        listed = await self.listed()
+        pairs = [listed[symbol] for symbol in dict.fromkeys(symbols) if symbol in listed]
+        answers = await asyncio.gather(*(ask(pairs[start : start + size]) for start in range(0, len(pairs), size)))
+        return {symbol: quote for quotes in answers for symbol, quote in quotes.items()}
 
     async def _list(self) -> None:
         asked_at = self._clock()

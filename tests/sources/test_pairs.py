@@ -1,10 +1,11 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from errors import SourceFault
-from market import Asset, AssetType
+from errors import SourceCannot, SourceFault
+from market import Asset, AssetType, Provenance, Quote, ServedFrom
 from sources.pairs import Pair, Pairs
 
 NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -23,6 +24,11 @@ def pair(symbol: str, *, named: str = "", tradable: bool = True) -> Pair:
     )
     name = named or symbol.replace("-", "")
     return Pair(asset, asked_as=name, answered_as=name, streamed_as=name)
+
+
+def quote(symbol: str) -> Quote:
+    told = Provenance(source="venue", served_from=ServedFrom.LIVE, received_at=NOW)
+    return Quote(symbol=symbol, price=1.0, time=NOW, provenance=told)
 
 
 class Venue:
@@ -55,11 +61,33 @@ async def test_a_listing_is_good_for_an_hour() -> None:
     assert venue.asked == 2
 
 
-async def test_a_forgotten_listing_is_asked_for_anew() -> None:
+async def test_a_pair_that_left_costs_the_others_one_more_question() -> None:
+    stays, leaves, late = pair("BTC-USD"), pair("ETH-USD"), pair("ADA-USD")
+    venue = Venue(stays, leaves, late)
+    questions: list[list[str]] = []
+
+    async def ask(pairs: Sequence[Pair]) -> dict[str, Quote]:
+        symbols = [one.asset.symbol for one in pairs]
+        questions.append(symbols)
+        if "ETH-USD" in symbols:
+            venue.listed = (stays, late)
+            raise SourceCannot("there is no such pair")
+        return {symbol: quote(symbol) for symbol in symbols}
+
+    wanted = ["BTC-USD", "ETH-USD", "ADA-USD", "BTC-USD", "NONE-USD"]
+    assert await venue.pairs.quotes(wanted, 2, ask) == {symbol: quote(symbol) for symbol in ("BTC-USD", "ADA-USD")}
+    assert questions == [["BTC-USD", "ETH-USD"], ["ADA-USD"], ["BTC-USD", "ADA-USD"]]
+    assert venue.asked == 2
+
+
+async def test_what_no_listing_mends_is_raised() -> None:
     venue = Venue(pair("BTC-USD"))
-    await venue.pairs.listed()
-    venue.pairs.forget()
-    await venue.pairs.listed()
+
+    async def ask(pairs: Sequence[Pair]) -> dict[str, Quote]:
+        raise SourceCannot("there is no such pair")
+
+    with pytest.raises(SourceCannot):
+        await venue.pairs.quotes(["BTC-USD"], 2, ask)
     assert venue.asked == 2
 
 
