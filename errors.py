@@ -47,6 +47,9 @@
     │       ├── ListTooLong           LIST_TOO_LONG
     │       ├── TooCostly             OPERATION_TOO_COSTLY
     │       └── TookTooLong           REQUEST_TIMEOUT
+    ├── AccessError             who is asking
+    │   ├── Unauthenticated       UNAUTHENTICATED
+    │   └── Forbidden             FORBIDDEN
     ├── SourceError             what upstream did
     │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
     │   ├── SourceTimeout         SOURCE_TIMEOUT
@@ -352,6 +355,22 @@ class TookTooLong(LimitExceeded):
     """The answer was not ready in time."""
 
     code = "REQUEST_TIMEOUT"
+
+
+class AccessError(SmartFinError):
+    """Who asks may not have this."""
+
+
+class Unauthenticated(AccessError):
+    """Nobody is signed in, or what was shown to prove it is not good; it never says which."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(AccessError):
+    """The viewer's tier does not reach."""
+
+    code = "FORBIDDEN"
 
 
 class SourceError(SmartFinError):

@@ -9,7 +9,6 @@ from gateway.caching import NOT_KEPT
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
 from gateway.running import Prepare, Runner
-from gateway.transport_ws import GUEST
 from gateway.wire import EventStreamWire
 from resolvers.world import Context
 
@@ -52,7 +51,7 @@ class EventStreams:
         gone = asyncio.create_task(_gone(receive))
         over = [gone, *map(asyncio.create_task, (wire.closed.wait(), scope["state"]["draining"].wait()))]
         runner.traffic.connections += 1
-        run = runner.start(request, prepare, context, GUEST, _Events(outbox))
+        run = runner.start(request, prepare, context, _Events(outbox))
         try:
             while not (await asyncio.wait(over, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                 outbox.send(_COMMENT)

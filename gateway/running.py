@@ -57,10 +57,10 @@ class Runner:
         self.selections = Selections()
         self.traffic = Traffic()
 
-    def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, scope: str, sink: Sink) -> "Run":
-        """The operation, under way; callers of one `scope` may see the same."""
+    def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, sink: Sink) -> "Run":
+        """The operation, under way."""
         run = Run(self, sink)
-        run.task = asyncio.create_task(run.go(request, prepare, context, scope))
+        run.task = asyncio.create_task(run.go(request, prepare, context))
         return run
 
 
@@ -78,12 +78,12 @@ class Run:
         self._room: asyncio.Future[None] | None = None
         self._is_answering = False
 
-    async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context, scope: str) -> None:
+    async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context) -> None:
         """Answer, or stream until there is a mailbox to read from."""
         try:
             operation = await prepare(request)
             if operation.type is OperationType.SUBSCRIPTION:
-                await self._subscribe(operation, request, context, scope)
+                await self._subscribe(operation, request, context)
             else:
                 await self._answer(operation, request, context)
         except SmartFinError as error:
@@ -145,7 +145,7 @@ class Run:
         self._sink.next(encoded(result))
         self._sink.complete()
 
-    async def _subscribe(self, operation: Operation, request: GraphQLRequest, context: Context, scope: str) -> None:
+    async def _subscribe(self, operation: Operation, request: GraphQLRequest, context: Context) -> None:
         executor = operation.compiled.executor(
             request.variables or {}, context, hide_suggestions=not self._runner.settings.suggestions
         )
@@ -158,7 +158,7 @@ class Run:
             faults = masked(source.errors or [], context.request_id)
             self._sink.error(orjson.dumps([fault.formatted for fault in faults]))
             return
-        self._selection = self._runner.selections.of(executor, scope)
+        self._selection = self._runner.selections.of(executor)
         if isinstance(source, Mailbox):
             self._mailbox = source
             self._runner.traffic.subscriptions += 1

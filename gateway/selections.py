@@ -76,14 +76,14 @@ class Selections:
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, executor: Executor[Any], scope: str) -> Selection:
-        """The selection of an operation, for all callers of one scope; its root field's arguments do not matter."""
+    def of(self, executor: Executor[Any]) -> Selection:
+        """The selection of an operation, for all callers of one tier; its root field's arguments do not matter."""
+        context: Context = executor.context_value
         operation, used = _reaching(executor.operation, executor.fragment_definitions)
         variables = {name: executor.variable_values.coerced.get(name) for name in sorted(used)}
-        key = (scope, operation, orjson.dumps(variables, default=repr))
+        key = (context.viewer.tier, operation, orjson.dumps(variables, default=repr))
         selection = self._known.get(key)
         if selection is None:
-            context: Context = executor.context_value
             selection = self._known[key] = Selection(executor, context.request_id)
         return selection
 

@@ -22,9 +22,6 @@ PROTOCOL: Final = "graphql-transport-ws"
 INIT_S: Final = 10.0
 """How long a client may take to say `connection_init`."""
 
-GUEST: Final = "guest"
-"""The scope of callers without an account: all of them may see the same."""
-
 MAX_ID_CHARACTERS: Final = 128
 
 BAD_REQUEST: Final = 4400
@@ -175,7 +172,7 @@ class Connection:
                 sink.error(orjson.dumps(refusal(refused)))
                 return
             context = Context(world=self._world)
-            self._under_way[name] = self._runner.start(request, self._documents.prepare, context, GUEST, sink)
+            self._under_way[name] = self._runner.start(request, self._documents.prepare, context, sink)
 
     def _is_flooded(self) -> bool:
         second = int(asyncio.get_running_loop().time())

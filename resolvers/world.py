@@ -19,6 +19,7 @@ from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
 from market import Market
+from people import GUEST, Viewer
 from resolvers.searched import Searched
 from sources.flight import Flights
 from sources.router import Router
@@ -58,6 +59,7 @@ class Context:
 
     world: World
     request_id: str = field(default_factory=lambda: token_hex(16))
+    viewer: Viewer = GUEST
     settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
 

@@ -1,0 +1,32 @@
+"""The words of who asks: tiers, and the viewer of a request."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Tier(StrEnum):
+    """What a viewer may do and how much, each more than the one before."""
+
+    GUEST = "GUEST"
+    REGISTERED = "REGISTERED"
+    VIP = "VIP"
+    ADMIN = "ADMIN"
+
+    @property
+    def rank(self) -> int:
+        """0 for a guest, 3 for an admin."""
+        return list(Tier).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks. A guest has no user; `expires_at` is when its token ends, None where it has none."""
+
+    user_id: UUID | None = None
+    tier: Tier = Tier.GUEST
+    expires_at: datetime | None = None
+
+
+GUEST = Viewer()
