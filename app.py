@@ -36,6 +36,7 @@ from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.documents import Documents
 from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
+from gateway.origins import cors
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from jobs.checkup import Checkup
@@ -160,6 +161,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/readyz", readyz),
             *([Mount("/assets/graphiql", BuiltFiles(GRAPHIQL))] if settings.graphiql else []),
         ],
+        middleware=cors(settings.allowed_origins),
         lifespan=lifespan,
     )
 

@@ -238,10 +238,10 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="Seconds that a cached quote is kept, to be served marked STALE if no source answers.",
     )
-    websocket_origins: str | None = Field(
+    origins: str | None = Field(
         None,
-        alias="SMARTFIN_WEBSOCKET_ORIGINS",
-        description="Origins of the pages that may open a WebSocket, with commas, beside the server's own; `*` is any.",
+        alias="SMARTFIN_ORIGINS",
+        description="Origins of the pages that may ask here from a browser, with commas, beside our own; `*` is any.",
     )
     websocket_backlog_bytes: int = Field(
         1_000_000,
@@ -333,6 +333,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
     )
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """The origins of SMARTFIN_ORIGINS, as browsers write them; `*` among them is any."""
+        texts = (origin.strip().rstrip("/").lower() for origin in (self.origins or "").split(","))
+        return frozenset(filter(None, texts))
 
     @property
     def api_keys(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ def kept_headers(body: bytes, *, authorized: bool) -> Headers:
     return [
         (b"cache-control", b"%s, max-age=%d" % (whose, KEPT_S)),
         (b"etag", tag),
-        (b"vary", b"accept, accept-encoding, authorization"),
+        (b"vary", b"accept, accept-encoding, authorization, origin"),
     ]
 
 

@@ -1,9 +1,7 @@
 """graphql-transport-ws, state by state (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.datastructures import Headers
@@ -12,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from errors import SmartFinError, TooManyOperations
 from gateway.documents import Documents
 from gateway.execution import refusal
+from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
 from gateway.running import Run, Runner
@@ -38,7 +37,7 @@ class TransportWS:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._settings = runner.settings
-        self._is_allowed = origin_check(runner.settings.websocket_origins)
+        self._is_allowed = origin_check(runner.settings.allowed_origins)
         self._flusher = Flusher()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,19 +62,6 @@ class TransportWS:
         finally:
             traffic.connections -= 1
             connection.end()
-
-
-def origin_check(allowed: str | None) -> Callable[[str | None, str | None], bool]:
-    """Whether a page of an origin may connect to a host: its own, and those allowed; who sends none is no browser."""
-    origins = {origin.strip().rstrip("/").lower() for origin in (allowed or "").split(",") if origin.strip()}
-
-    def is_allowed(origin: str | None, host: str | None) -> bool:
-        if origin is None or "*" in origins or origin.lower() in origins:
-            return True
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and host is not None and parts.netloc.lower() == host.lower()
-
-    return is_allowed
 
 
 class Connection:

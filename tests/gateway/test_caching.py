@@ -26,7 +26,7 @@ async def test_history_that_is_over_may_be_kept_for_a_while(sandbox: Running, qu
     status, headers, body = await got(sandbox, query)
     assert status == 200
     assert headers["cache-control"] == f"public, {KEPT}"
-    assert headers["vary"] == "accept, accept-encoding, authorization"
+    assert headers["vary"] == "accept, accept-encoding, authorization, origin"
     tag = headers["etag"]
     assert tag.startswith('W/"')
     again = await got(sandbox, query)
