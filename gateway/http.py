@@ -1,10 +1,7 @@
 """GraphQL over HTTP: one request in, one answer out, as the specification has it."""
 
 import logging
-import re
-from dataclasses import dataclass
 from functools import partial
-from secrets import token_hex
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,51 +11,30 @@ from starlette.types import Receive, Scope, Send
 from errors import (
     BodyTooLarge,
     DocumentError,
-    InternalError,
     LimitExceeded,
     MalformedRequest,
     MethodNotAllowed,
     NotAcceptable,
     OperationNotServed,
     SmartFinError,
-    StoreUnavailable,
-    TookTooLong,
     UnsupportedMediaType,
 )
+from gateway.answer import Answer, request_id_of, send_answer, status_of
 from gateway.assets import graphiql
-from gateway.caching import NOT_KEPT, Headers, is_known, is_settled, kept_headers
-from gateway.compression import compressed
+from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Operation
 from gateway.event_stream import EventStreams
 from gateway.execution import encoded, encoded_refusal, executed
 from gateway.masking import unexpected
-from gateway.negotiation import EVENT_STREAM, JSON, answer_type, is_json, takes_gzip, wants_page
+from gateway.negotiation import EVENT_STREAM, JSON, answer_type, is_json, wants_page
 from gateway.request import GraphQLRequest
 from gateway.running import Runner
 from resolvers.world import Context
 
 logger = logging.getLogger(__name__)
 
-_STATUSES = {
-    MethodNotAllowed: 405,
-    NotAcceptable: 406,
-    BodyTooLarge: 413,
-    UnsupportedMediaType: 415,
-    InternalError: 500,
-    StoreUnavailable: 503,
-    TookTooLong: 504,
-}
-
 _MAX_PARAMETERS = 10
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(slots=True)
-class _Answer:
-    body: bytes
-    status: int = 200
-    headers: Headers | None = None
 
 
 class GraphQLEndpoint:
@@ -78,14 +54,14 @@ class GraphQLEndpoint:
         if self._settings.graphiql and scope["method"] == "GET" and wants_page(accept):
             await graphiql()(scope, receive, send)
             return
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers)
         media_type = answer_type(accept)
         try:
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
                 request = await self._request(scope, headers, receive, media_type)
                 deadline.received()
                 if media_type != EVENT_STREAM:
-                    answer = await self._answer(scope, headers, request, request_id)
+                    answer = await self._answer(scope, headers, request, request_id, media_type or JSON)
         except ClientGone:
             return
         except SmartFinError as error:
@@ -98,8 +74,7 @@ class GraphQLEndpoint:
                 context = Context(world=scope["state"]["world"], request_id=request_id)
                 await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context)
                 return
-        shown = media_type if media_type and media_type != EVENT_STREAM else JSON
-        await self._send(send, answer, headers, request_id, shown)
+        await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)
 
     async def _request(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media_type: str | None
@@ -116,8 +91,8 @@ class GraphQLEndpoint:
         raise MethodNotAllowed("Ask by POST, or queries by GET.")
 
     async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, request_id: str
-    ) -> _Answer:
+        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, request_id: str, media_type: str
+    ) -> Answer:
         operation = await _prepared(scope, request)
         if operation.type is OperationType.SUBSCRIPTION:
             raise OperationNotServed(
@@ -125,7 +100,7 @@ class GraphQLEndpoint:
             )
         context = Context(world=scope["state"]["world"], request_id=request_id)
         result = await executed(operation, request.variables, context, suggestions=self._settings.suggestions)
-        answer = _Answer(encoded(result))
+        answer = _answer(encoded(result), media_type)
         if scope["method"] == "GET" and is_settled(operation, result, context):
             answer.headers = kept_headers(answer.body, authorized=b"authorization" in headers)
             if is_known(headers.get(b"if-none-match"), answer.headers):
@@ -172,26 +147,6 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("GET is for documents by hash or id here; send the text by POST.")
         return request
 
-    async def _send(
-        self, send: Send, answer: _Answer, asked: dict[bytes, bytes], request_id: str, media_type: str
-    ) -> None:
-        headers = [
-            (b"content-type", f"{media_type}; charset=utf-8".encode()),
-            (b"x-request-id", request_id.encode()),
-            (b"x-content-type-options", b"nosniff"),
-            *(answer.headers or (NOT_KEPT,)),
-        ]
-        body = answer.body
-        if len(body) >= self._settings.compress_from_bytes and takes_gzip(asked.get(b"accept-encoding")):
-            body = compressed(body)
-            headers.append((b"content-encoding", b"gzip"))
-        if answer.status != 304:
-            headers.append((b"content-length", b"%d" % len(body)))
-        if answer.status == 405:
-            headers.append((b"allow", b"GET, POST"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
 
 async def _prepared(scope: Scope, request: GraphQLRequest) -> Operation:
     operation: Operation = await scope["state"]["documents"].prepare(request)
@@ -212,12 +167,15 @@ def _check_size(size: int, limit: int) -> None:
         raise BodyTooLarge(f"The request has more than {limit} bytes.", limit=limit)
 
 
-def _refused(error: SmartFinError, media_type: str | None) -> _Answer:
+def _refused(error: SmartFinError, media_type: str | None) -> Answer:
     # Of a well-formed request, application/json has always said 200 whatever came of it, and its clients rely on it.
     well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
-    return _Answer(encoded_refusal(error), _STATUSES.get(type(error), 200 if well_formed else 400))
+    shown = media_type if media_type and media_type != EVENT_STREAM else JSON
+    answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
+    if answer.status == 405:
+        answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
+    return answer
 
 
-def _request_id(given: bytes | None) -> str:
-    """The caller's own, so that logs of both ends can be laid side by side, if it is fit to be logged."""
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
+def _answer(body: bytes, media_type: str, status: int = 200) -> Answer:
+    return Answer(body, f"{media_type}; charset=utf-8", status)
