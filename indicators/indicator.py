@@ -138,16 +138,18 @@ _CHOICES: Final = {
 class Indicator:
     """One entry of the catalogue, read off the signature and the docstring of `function`.
 
-    `text` is the docstring, with the parameters named as clients write them. `inputs` are the series that it
-    reads; `of` among them stands for the price that the caller chooses, `anchor` for the stretch that the caller
-    chooses, which begins anew each day, month, … `outputs_type` is None where it gives one series, which `outputs`
-    then calls by the indicator's own name.
+    `text` is the docstring, with the parameters named as clients write them. `overlay` says that it lies among the
+    prices: raise them all by one, and it is raised by one. `inputs` are the series that it reads; `of` among them
+    stands for the price that the caller chooses, `anchor` for the stretch that the caller chooses, which begins anew
+    each day, month, … `outputs_type` is None where it gives one series, which `outputs` then calls by the indicator's
+    own name.
     """
 
     name: str
     title: str
     group: str
     text: str
+    overlay: bool
     inputs: tuple[str, ...]
     parameters: tuple[IndicatorParameter, ...]
     outputs: tuple[str, ...]
@@ -303,7 +305,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Expr])
 
 
 def indicator(
-    title: str, *, warm_up: Callable[..., int], settle: Callable[..., int] | None = None
+    title: str, *, overlay: bool = False, warm_up: Callable[..., int], settle: Callable[..., int] | None = None
 ) -> Callable[[_Function], _Function]:
     """Put a function into the catalogue, and leave it as it is, so that others can be built on it.
 
@@ -312,9 +314,9 @@ def indicator(
     struct annotated with its `Outputs`. NaN and infinity in what it returns become null in `evaluate`. Where volume is
     read, a bar whose volume is null has no value, and counts as one without trades for the bars after it.
 
-    `warm_up` and `settle` take the numbers by name, and as `anchor` how many bars a stretch has at most; they say what
-    `Call` holds under these names. Without
-    `settle` the function depends on a window: the bar and the `warm_up` bars before it.
+    `overlay` says that it lies among the prices. `warm_up` and `settle` take the numbers by name, and as `anchor` how
+    many bars a stretch has at most; they say what `Call` holds under these names. Without `settle` the function depends
+    on a window: the bar and the `warm_up` bars before it.
     Raises TypeError where the function leaves something unsaid.
     """
 
@@ -337,6 +339,7 @@ def indicator(
             title=title,
             group=function.__module__.split(".")[1],
             text=docs,
+            overlay=overlay,
             inputs=inputs,
             parameters=parameters,
             outputs=outputs.names if outputs else (name,),

@@ -128,6 +128,9 @@ class IndicatorInfo:
     group: str = described(
         "What it belongs to: trend, momentum, volatility, volume, price, statistics, cycles or patterns."
     )
+    overlay: bool = described(
+        "True where its series are drawn over the bars, False where they need a pane of their own."
+    )
     docs: str = described("What it says, its unit, its nulls, and where its formula comes from.")
     parameters: list[IndicatorParameter] = resolved_by(_arguments, "What it takes.")
     outputs: list[str] = described("The names of its series.")

@@ -84,7 +84,7 @@ def trend_mode(of: Expr) -> Expr:
     return _measured(of, ta.ht_trendmode(of), 63)
 
 
-@indicator("Instantaneous Trendline", warm_up=lambda: 63, settle=lambda: _SETTLE)
+@indicator("Instantaneous Trendline", overlay=True, warm_up=lambda: 63, settle=lambda: _SETTLE)
 def instantaneous_trendline(of: Expr) -> Expr:
     """Mean of the price over the dominant cycle, smoothed, in price units (Ehlers 2001).
 
@@ -93,7 +93,9 @@ def instantaneous_trendline(of: Expr) -> Expr:
     return _measured(of, ta.ht_trendline(of), 63)
 
 
-@indicator("Super Smoother", warm_up=lambda period: 1, settle=lambda period: 2 * fade(1 - _damping(period)))
+@indicator(
+    "Super Smoother", overlay=True, warm_up=lambda period: 1, settle=lambda period: 2 * fade(1 - _damping(period))
+)
 def super_smoother(of: Expr, period: Cycle = 10) -> Expr:
     """The price without the waves shorter than `period` bars, in price units (Ehlers 2013).
 
@@ -113,7 +115,7 @@ def _decycler_weight(period: int) -> float:
     return (math.cos(angle) + math.sin(angle) - 1) / math.cos(angle)
 
 
-@indicator("Decycler", warm_up=lambda period: 1, settle=lambda period: 1 + fade(_decycler_weight(period)))
+@indicator("Decycler", overlay=True, warm_up=lambda period: 1, settle=lambda period: 1 + fade(_decycler_weight(period)))
 def decycler(of: Expr, period: Annotated[int, Bounds(8, 1000)] = 60) -> Expr:
     """The price without the waves shorter than `period` bars, hardly late, in price units (Ehlers 2015).
 

@@ -42,7 +42,7 @@ def _stretch(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Expr:
     )
 
 
-@indicator("Pivot Points", warm_up=_one_stretch, settle=_two_stretches)
+@indicator("Pivot Points", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def pivot_points(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
     """Floor pivots: the mean of high, low and close, and levels about it (StockCharts ChartSchool, Pivot Points).
 
@@ -54,7 +54,7 @@ def pivot_points(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
     )
 
 
-@indicator("Fibonacci Pivots", warm_up=_one_stretch, settle=_two_stretches)
+@indicator("Fibonacci Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def fibonacci_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
     """The floor pivot, and 0.382, 0.618 and 1 ranges about it (StockCharts ChartSchool, Pivot Points)."""
     p, span = (h + l + c) * (1 / 3), h - l
@@ -66,7 +66,7 @@ def fibonacci_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
     )
 
 
-@indicator("Camarilla Pivots", warm_up=_one_stretch, settle=_two_stretches)
+@indicator("Camarilla Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def camarilla_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Four:
     """The close, and 1.1 ranges by 12, 6, 4 and 2 about it (Scott 1989)."""
     steps = {"1": 1.1 / 12, "2": 1.1 / 6, "3": 1.1 / 4, "4": 1.1 / 2}
@@ -76,7 +76,7 @@ def camarilla_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Four:
     )
 
 
-@indicator("Woodie Pivots", warm_up=_one_stretch, settle=_two_stretches)
+@indicator("Woodie Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def woodie_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Two:
     """Pivots that weigh the close twice, P = (H + L + 2 C) / 4 (Wood, in Person 2004).
 
@@ -88,7 +88,7 @@ def woodie_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Two:
     )
 
 
-@indicator("DeMark Pivots", warm_up=_one_stretch, settle=_two_stretches)
+@indicator("DeMark Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def demark_pivots(open_: Expr, high: Expr, low: Expr, close: Expr, anchor: Expr) -> One:
     """Levels that lean to where the stretch before went (DeMark 1994).
 

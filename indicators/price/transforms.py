@@ -13,49 +13,49 @@ HeikinAshi = Annotated[Expr, Outputs("HeikinAshi", "open", "high", "low", "close
 Fractals = Annotated[Expr, Outputs("Fractals", "up", "down")]
 
 
-@indicator("Average Price", warm_up=lambda: 0)
+@indicator("Average Price", overlay=True, warm_up=lambda: 0)
 def average_price(open_: Expr, high: Expr, low: Expr, close: Expr) -> Expr:
     """Mean of open, high, low and close, in price units (Achelis 2000)."""
     return (open_ + high + low + close) / 4
 
 
-@indicator("Median Price", warm_up=lambda: 0)
+@indicator("Median Price", overlay=True, warm_up=lambda: 0)
 def median_price(high: Expr, low: Expr) -> Expr:
     """Middle of the bar, in price units (Achelis 2000)."""
     return (high + low) / 2
 
 
-@indicator("Typical Price", warm_up=lambda: 0)
+@indicator("Typical Price", overlay=True, warm_up=lambda: 0)
 def typical_price(high: Expr, low: Expr, close: Expr) -> Expr:
     """Mean of high, low and close, in price units (Achelis 2000)."""
     return (high + low + close) * (1 / 3)
 
 
-@indicator("Weighted Close", warm_up=lambda: 0)
+@indicator("Weighted Close", overlay=True, warm_up=lambda: 0)
 def weighted_close(high: Expr, low: Expr, close: Expr) -> Expr:
     """Mean of high, low and twice the close, in price units (Achelis 2000)."""
     return (high + low + 2 * close) / 4
 
 
-@indicator("Midpoint", warm_up=lambda period: period - 1)
+@indicator("Midpoint", overlay=True, warm_up=lambda period: period - 1)
 def midpoint(of: Expr, period: Period = 14) -> Expr:
     """Middle of the range of the last `period` prices, in price units (TA-Lib, MIDPOINT)."""
     return ranges.middle(of, of, period)
 
 
-@indicator("Midprice", warm_up=lambda period: period - 1)
+@indicator("Midprice", overlay=True, warm_up=lambda period: period - 1)
 def midprice(high: Expr, low: Expr, period: Period = 14) -> Expr:
     """Middle between highest high and lowest low of the last `period` bars, in price units (TA-Lib, MIDPRICE)."""
     return ranges.middle(high, low, period)
 
 
-@indicator("Highest", warm_up=lambda period: period - 1)
+@indicator("Highest", overlay=True, warm_up=lambda period: period - 1)
 def highest(of: Expr, period: Period = 20) -> Expr:
     """Greatest of the last `period` prices, in price units (TA-Lib, MAX)."""
     return ranges.highest(of, period)
 
 
-@indicator("Lowest", warm_up=lambda period: period - 1)
+@indicator("Lowest", overlay=True, warm_up=lambda period: period - 1)
 def lowest(of: Expr, period: Period = 20) -> Expr:
     """Least of the last `period` prices, in price units (TA-Lib, MIN)."""
     return ranges.lowest(of, period)
@@ -71,7 +71,7 @@ def drawdown(of: Expr, period: Period = 252) -> Expr:
     return 100 * ranges.ratio(of - peak, peak)
 
 
-@indicator("Heikin-Ashi", warm_up=lambda: 0, settle=lambda: 2 * fade(0.5))
+@indicator("Heikin-Ashi", overlay=True, warm_up=lambda: 0, settle=lambda: 2 * fade(0.5))
 def heikin_ashi(open_: Expr, high: Expr, low: Expr, close: Expr) -> HeikinAshi:
     """Bars that show the trend: averaged with the bar before, in price units (Valcu 2004).
 
@@ -86,7 +86,7 @@ def heikin_ashi(open_: Expr, high: Expr, low: Expr, close: Expr) -> HeikinAshi:
     )
 
 
-@indicator("Fractals", warm_up=lambda period: 2 * period)
+@indicator("Fractals", overlay=True, warm_up=lambda period: 2 * period)
 def fractals(high: Expr, low: Expr, period: Annotated[int, Bounds(1, 50)] = 2) -> Fractals:
     """The high above, and the low below, those of `period` bars on either side, in price units (Williams 1995).
 

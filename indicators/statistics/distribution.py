@@ -57,7 +57,7 @@ def coefficient_of_variation(of: Expr, period: Period = 20) -> Expr:
     return 100 * ratio(of.rolling_std(period, ddof=0), of.rolling_mean(period))
 
 
-@indicator("Median", warm_up=lambda period: period - 1)
+@indicator("Median", overlay=True, warm_up=lambda period: period - 1)
 def median(of: Expr, period: Period = 20) -> Expr:
     """Middle one of the last `period` prices, or mean of the middle two, in price units (NIST Handbook, 1.3.5.1)."""
     return of.rolling_median(period)

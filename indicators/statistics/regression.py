@@ -20,7 +20,7 @@ def _slope(of: Expr, period: int) -> Expr:
     return weighted_sum(of, [a - b for a, b in zip(after, at, strict=True)])
 
 
-@indicator("Linear Regression", warm_up=lambda period: period - 1)
+@indicator("Linear Regression", overlay=True, warm_up=lambda period: period - 1)
 def linear_regression(of: Expr, period: Sample = 14) -> Expr:
     """Where the line through the last `period` prices ends, in price units (Achelis 2000)."""
     return weighted_sum(of, line_weights(period, period - 1))
@@ -32,7 +32,7 @@ def linear_regression_slope(of: Expr, period: Sample = 14) -> Expr:
     return _slope(of, period)
 
 
-@indicator("Linear Regression Intercept", warm_up=lambda period: period - 1)
+@indicator("Linear Regression Intercept", overlay=True, warm_up=lambda period: period - 1)
 def linear_regression_intercept(of: Expr, period: Sample = 14) -> Expr:
     """Where the line through the last `period` prices begins, at the oldest of them, in price units (Achelis 2000)."""
     return weighted_sum(of, line_weights(period, 0))
@@ -47,7 +47,7 @@ def linear_regression_angle(of: Expr, period: Sample = 14) -> Expr:
     return _slope(of, period).arctan() * (180 / math.pi)
 
 
-@indicator("Time Series Forecast", warm_up=lambda period: period - 1)
+@indicator("Time Series Forecast", overlay=True, warm_up=lambda period: period - 1)
 def time_series_forecast(of: Expr, period: Sample = 14) -> Expr:
     """Where the line through the last `period` prices is at the next bar, in price units (Achelis 2000)."""
     return weighted_sum(of, line_weights(period, period))
@@ -80,7 +80,7 @@ def standard_error(of: Expr, period: AtLeastThree = 14) -> Expr:
     return _error(of, period)
 
 
-@indicator("Linear Regression Channel", warm_up=lambda period, standard_errors: period - 1)
+@indicator("Linear Regression Channel", overlay=True, warm_up=lambda period, standard_errors: period - 1)
 def linear_regression_channel(of: Expr, period: AtLeastThree = 20, standard_errors: Multiple = 2) -> Channel:
     """End of the line through the last `period` prices, and as many standard errors about it (Andersen 1996).
 

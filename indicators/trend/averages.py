@@ -26,14 +26,14 @@ def smma_settle(period: int) -> int:
     return period - 1 + fade(1 / period)
 
 
-@indicator("Simple Moving Average", warm_up=lambda period: period - 1)
+@indicator("Simple Moving Average", overlay=True, warm_up=lambda period: period - 1)
 def sma(of: Expr, period: Period = 20) -> Expr:
     """Mean of the last `period` prices, in price units (StockCharts ChartSchool, Moving Averages)."""
     # Polars adds up with compensation: TA-Lib's running sum keeps the rounding of every price that has left it.
     return of.rolling_mean(period)
 
 
-@indicator("Exponential Moving Average", warm_up=lambda period: period - 1, settle=ema_settle)
+@indicator("Exponential Moving Average", overlay=True, warm_up=lambda period: period - 1, settle=ema_settle)
 def ema(of: Expr, period: Period = 20) -> Expr:
     """Average in which older prices fade, in price units (StockCharts ChartSchool, Moving Averages).
 
@@ -43,7 +43,7 @@ def ema(of: Expr, period: Period = 20) -> Expr:
     return of if period == 1 else ta.ema(of, period).replace(math.nan, None)
 
 
-@indicator("Smoothed Moving Average", warm_up=lambda period: period - 1, settle=smma_settle)
+@indicator("Smoothed Moving Average", overlay=True, warm_up=lambda period: period - 1, settle=smma_settle)
 def smma(of: Expr, period: Period = 14) -> Expr:
     """Average in which older prices fade slowly, in price units (Wilder 1978).
 
@@ -53,7 +53,7 @@ def smma(of: Expr, period: Period = 14) -> Expr:
     return of if period == 1 else ta.rma(of, period).replace(math.nan, None)
 
 
-@indicator("Weighted Moving Average", warm_up=lambda period: period - 1)
+@indicator("Weighted Moving Average", overlay=True, warm_up=lambda period: period - 1)
 def wma(of: Expr, period: Period = 20) -> Expr:
     """Mean of the last `period` prices, in price units (Achelis 2000).
 
@@ -64,6 +64,7 @@ def wma(of: Expr, period: Period = 20) -> Expr:
 
 @indicator(
     "Double Exponential Moving Average",
+    overlay=True,
     warm_up=lambda period: 2 * (period - 1),
     settle=lambda period: 2 * ema_settle(period),
 )
@@ -75,6 +76,7 @@ def dema(of: Expr, period: Period = 20) -> Expr:
 
 @indicator(
     "Triple Exponential Moving Average",
+    overlay=True,
     warm_up=lambda period: 3 * (period - 1),
     settle=lambda period: 3 * ema_settle(period),
 )
@@ -85,7 +87,7 @@ def tema(of: Expr, period: Period = 20) -> Expr:
     return 3 * once - 3 * twice + ema(twice, period)
 
 
-@indicator("Triangular Moving Average", warm_up=lambda period: period - 1)
+@indicator("Triangular Moving Average", overlay=True, warm_up=lambda period: period - 1)
 def trima(of: Expr, period: Period = 20) -> Expr:
     """Mean that weighs the middle of the last `period` prices most, in price units (Achelis 2000)."""
     return weighted_mean(of, [min(i, period + 1 - i) for i in range(1, period + 1)])
@@ -93,6 +95,7 @@ def trima(of: Expr, period: Period = 20) -> Expr:
 
 @indicator(
     "T3 Moving Average",
+    overlay=True,
     warm_up=lambda period, volume_factor: 6 * (period - 1),
     settle=lambda period, volume_factor: 6 * ema_settle(period),
 )
@@ -113,7 +116,7 @@ def t3(of: Expr, period: Period = 5, volume_factor: Annotated[float, Bounds(0, 1
     )
 
 
-@indicator("Hull Moving Average", warm_up=lambda period: period - 1 + math.isqrt(period) - 1)
+@indicator("Hull Moving Average", overlay=True, warm_up=lambda period: period - 1 + math.isqrt(period) - 1)
 def hma(of: Expr, period: Sample = 20) -> Expr:
     """WMA of twice a WMA over half the bars less one over all of them, in price units (Hull 2005).
 
@@ -122,7 +125,7 @@ def hma(of: Expr, period: Sample = 20) -> Expr:
     return wma(2 * wma(of, period // 2) - wma(of, period), math.isqrt(period))
 
 
-@indicator("Volume Weighted Moving Average", warm_up=lambda period: period - 1)
+@indicator("Volume Weighted Moving Average", overlay=True, warm_up=lambda period: period - 1)
 def vwma(of: Expr, volume: Expr, period: Period = 20) -> Expr:
     """Mean of the last `period` prices by the volume of their bars, in price units (Arms 1983).
 
@@ -131,7 +134,7 @@ def vwma(of: Expr, volume: Expr, period: Period = 20) -> Expr:
     return ratio((of * volume).rolling_sum(period), volume.rolling_sum(period))
 
 
-@indicator("Arnaud Legoux Moving Average", warm_up=lambda period, offset, sigma: period - 1)
+@indicator("Arnaud Legoux Moving Average", overlay=True, warm_up=lambda period, offset, sigma: period - 1)
 def alma(
     of: Expr,
     period: Period = 9,
@@ -148,6 +151,7 @@ def alma(
 
 @indicator(
     "Zero Lag Exponential Moving Average",
+    overlay=True,
     warm_up=lambda period: (period - 1) // 2 + period - 1,
     settle=lambda period: (period - 1) // 2 + ema_settle(period),
 )
@@ -165,6 +169,7 @@ def _efficiency(of: Expr, period: int) -> Expr:
 
 @indicator(
     "Kaufman Adaptive Moving Average",
+    overlay=True,
     warm_up=lambda period, fast_period, slow_period: period,
     settle=lambda period, fast_period, slow_period: (
         period + max(fade((2 / (n + 1)) ** 2) for n in (fast_period, slow_period))
@@ -187,6 +192,7 @@ def kama(
 
 @indicator(
     "MESA Adaptive Moving Average",
+    overlay=True,
     warm_up=lambda fast_limit, slow_limit: 33,
     settle=lambda fast_limit, slow_limit: 700 + 2 * fade(slow_limit / 2),
 )

@@ -21,6 +21,7 @@ Exits = Annotated[Expr, Outputs("Exits", "long", "short")]
 
 @indicator(
     "Ichimoku Cloud",
+    overlay=True,
     warm_up=lambda conversion_period, base_period, span_period: (
         max(conversion_period, base_period, span_period) - 1 + base_period
     ),
@@ -52,6 +53,7 @@ def ichimoku(
 
 @indicator(
     "Parabolic SAR",
+    overlay=True,
     warm_up=lambda acceleration, maximum: 1,
     settle=lambda acceleration, maximum: 2 * fade(min(acceleration, maximum)),
 )
@@ -73,6 +75,7 @@ def parabolic_sar(
 
 @indicator(
     "SuperTrend",
+    overlay=True,
     warm_up=lambda period, multiplier: period,
     settle=lambda period, multiplier: 2 * smma_settle(period) + 200,
 )
@@ -91,6 +94,7 @@ def super_trend(high: Expr, low: Expr, close: Expr, period: Sample = 10, multipl
 
 @indicator(
     "Alligator",
+    overlay=True,
     warm_up=lambda jaw_period, teeth_period, lips_period: max(jaw_period + 7, teeth_period + 4, lips_period + 2),
     settle=lambda jaw_period, teeth_period, lips_period: (
         8 + max(smma_settle(period) for period in (jaw_period, teeth_period, lips_period))
@@ -111,7 +115,7 @@ def alligator(
     )
 
 
-@indicator("Moving Average Envelope", warm_up=lambda period, percent: period - 1)
+@indicator("Moving Average Envelope", overlay=True, warm_up=lambda period, percent: period - 1)
 def moving_average_envelope(
     of: Expr, period: Period = 20, percent: Annotated[float, Bounds(0.001, 100)] = 2.5
 ) -> Envelope:
@@ -123,6 +127,7 @@ def moving_average_envelope(
 
 @indicator(
     "Chandelier Exit",
+    overlay=True,
     warm_up=lambda period, multiplier: period,
     settle=lambda period, multiplier: 2 * smma_settle(period) + 1,
 )
@@ -134,6 +139,7 @@ def chandelier_exit(high: Expr, low: Expr, close: Expr, period: Period = 22, mul
 
 @indicator(
     "Chande Kroll Stop",
+    overlay=True,
     warm_up=lambda period, multiplier, stop_period: period + stop_period - 1,
     settle=lambda period, multiplier, stop_period: 2 * smma_settle(period) + stop_period + 1,
 )

@@ -13,7 +13,7 @@ from indicators.volatility.ranges import atr
 Bands = Annotated[Expr, Outputs("Bands", "upper", "middle", "lower")]
 
 
-@indicator("Bollinger Bands", warm_up=lambda period, standard_deviations: period - 1)
+@indicator("Bollinger Bands", overlay=True, warm_up=lambda period, standard_deviations: period - 1)
 def bollinger_bands(of: Expr, period: Period = 20, standard_deviations: Multiple = 2) -> Bands:
     """The SMA, and as many population standard deviations above and below it, in price units (Bollinger 2001).
 
@@ -43,6 +43,7 @@ def bollinger_band_width(of: Expr, period: Period = 20, standard_deviations: Mul
 
 @indicator(
     "Keltner Channels",
+    overlay=True,
     warm_up=lambda period, atr_period, multiplier: max(period - 1, atr_period),
     settle=lambda period, atr_period, multiplier: max(ema_settle(period), 2 * smma_settle(atr_period) + 1),
 )
@@ -56,7 +57,7 @@ def keltner_channels(
     )
 
 
-@indicator("Donchian Channels", warm_up=lambda period: period - 1)
+@indicator("Donchian Channels", overlay=True, warm_up=lambda period: period - 1)
 def donchian_channels(high: Expr, low: Expr, period: Period = 20) -> Bands:
     """Highest high and lowest low of the last `period` bars, and their middle, in price units (Donchian 1960)."""
     return pl.struct(upper=highest(high, period), lower=lowest(low, period)).struct.with_fields(
@@ -64,7 +65,7 @@ def donchian_channels(high: Expr, low: Expr, period: Period = 20) -> Bands:
     )
 
 
-@indicator("Acceleration Bands", warm_up=lambda period: period - 1)
+@indicator("Acceleration Bands", overlay=True, warm_up=lambda period: period - 1)
 def acceleration_bands(high: Expr, low: Expr, close: Expr, period: Period = 20) -> Bands:
     """SMA of the closes, and of highs and lows pushed apart by four times their relative range (Headley 2002).
 

@@ -83,7 +83,7 @@ def positive_volume_index(close: Expr, volume: Expr, anchor: Expr) -> Expr:
     return _index(close, volume > volume.shift(1), anchor)
 
 
-@indicator("Volume Weighted Average Price", warm_up=lambda anchor: 0, settle=lambda anchor: anchor)
+@indicator("Volume Weighted Average Price", overlay=True, warm_up=lambda anchor: 0, settle=lambda anchor: anchor)
 def vwap(high: Expr, low: Expr, close: Expr, volume: Expr, anchor: Expr) -> Expr:
     """Mean of the typical prices by volume since the stretch of `anchor` began, in price units (Berkowitz 1988).
 

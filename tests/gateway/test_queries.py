@@ -187,12 +187,15 @@ async def test_an_anchor_of_too_many_bars_is_refused_alone(sandbox: Running) -> 
 
 
 async def test_the_catalogue_lists_every_indicator_with_what_it_takes(sandbox: Running) -> None:
-    query = "{ indicatorCatalog { name group outputs warmUp parameters { name type default minimum maximum } } }"
+    query = (
+        "{ indicatorCatalog { name group overlay outputs warmUp parameters { name type default minimum maximum } } }"
+    )
     catalog = {entry["name"]: entry for entry in (await sandbox.data(query))["indicatorCatalog"]}
     assert len(catalog) == 210
     assert catalog["vwap"] == {
         "name": "vwap",
         "group": "volume",
+        "overlay": True,
         "outputs": ["vwap"],
         "warmUp": 0,
         "parameters": [{"name": "anchor", "type": "Anchor", "default": "null", "minimum": None, "maximum": None}],

@@ -83,6 +83,19 @@ def assert_same_values(got: pl.Series, expected: pl.Series, scale: float) -> Non
             assert math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-9 * scale), (bar, value, wanted)
 
 
+@pytest.mark.parametrize("name", [name for name, entry in CATALOG.items() if entry.group != "patterns"])
+def test_what_is_drawn_over_the_bars_goes_up_as_they_do(name: str) -> None:
+    call = CATALOG[name].call(interval=Interval.M1)
+    raised = moving().with_columns(pl.col("open", "high", "low", "close") + 100)
+
+    lifts = [
+        (after - before).median() for before, after in zip(alone(moving(), call), alone(raised, call), strict=True)
+    ]
+
+    # Those with a share of the price in them go up by a little more or less.
+    assert (lifts[0] == pytest.approx(100, rel=0.03)) == call.indicator.overlay
+
+
 @each_indicator
 @pytest.mark.parametrize("kind", SERIES)
 def test_the_value_at_a_bar_is_the_same_whatever_window_was_asked_for(name: str, kind: str) -> None:
