@@ -78,6 +78,28 @@ class PriceField(StrEnum):
     OHLC4 = "OHLC4"
 
 
+class AlertMetric(StrEnum):
+    """What an alert watches."""
+
+    PRICE = "PRICE"
+    CHANGE_PERCENT = "CHANGE_PERCENT"
+    VOLUME = "VOLUME"
+    SMA = "SMA"
+    EMA = "EMA"
+    RSI = "RSI"
+    MACD_HISTOGRAM = "MACD_HISTOGRAM"
+    BOLLINGER_PERCENT_B = "BOLLINGER_PERCENT_B"
+
+
+class AlertOperator(StrEnum):
+    """How a value must stand to the threshold, or come to stand."""
+
+    ABOVE = "ABOVE"
+    BELOW = "BELOW"
+    CROSSES_ABOVE = "CROSSES_ABOVE"
+    CROSSES_BELOW = "CROSSES_BELOW"
+
+
 class Anchor(StrEnum):
     """Where an indicator that adds up bar after bar begins anew: each day, week (Monday), month, quarter or year."""
 

@@ -20,6 +20,15 @@ class Tier(StrEnum):
         return list(Tier).index(self)
 
 
+class NotificationMethod(StrEnum):
+    """How a user is told."""
+
+    WEB = "WEB"
+    EMAIL = "EMAIL"
+    SMS = "SMS"
+    WEBHOOK = "WEBHOOK"
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """Who asks. A guest has no user; `expires_at` is when its token ends, None where it has none."""

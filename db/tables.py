@@ -261,7 +261,19 @@ class UserSubscription(SQLModel, table=True):
         _check("user_subscriptions_type", "subscription_type IN ('watchlist', 'alert', 'realtime')"),
         _check("user_subscriptions_frequency", "update_frequency > 0"),
         _check("user_subscriptions_conditions", "(subscription_type = 'alert') = (alert_conditions IS NOT NULL)"),
+        _check("user_subscriptions_alert_symbol", "subscription_type <> 'alert' OR cardinality(symbols) = 1"),
+        _check("user_subscriptions_last_value", _finite("abs(last_value)")),
         Index("user_subscriptions_user", "user_id", "subscription_type"),
+        Index(
+            "user_subscriptions_alert_symbols",
+            text("(symbols[1])"),
+            postgresql_where=text("subscription_type = 'alert' AND is_active"),
+        ),
+        Index(
+            "user_subscriptions_alert_changes",
+            "updated_at",
+            postgresql_where=text("subscription_type = 'alert'"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs=_default("gen_random_uuid()"))
@@ -277,27 +289,39 @@ class UserSubscription(SQLModel, table=True):
     is_active: bool = Field(default=True, sa_column_kwargs=_default("true"))
     created_at: datetime = _instant()
     updated_at: datetime = _instant()
+    last_fired_at: datetime | None = _instant(optional=True)
+    last_value: Decimal | None = None
 
 
 class AlertEvent(SQLModel, table=True):
-    """A fire of an alert, recorded once for the bar or tick that it fired on."""
+    """A fire of an alert, recorded once for the bar or tick that it fired on; or an alarm of the system, of no alert.
+
+    `fired_at` is when it fired, `recorded_at` when that was written down: later, where PostgreSQL was away.
+    """
 
     __tablename__ = "alert_events"
     __table_args__ = (
         _check("alert_events_value", _finite("abs(value)")),
+        _check("alert_events_alarm", "(alert_id IS NULL) = (value IS NULL)"),
         UniqueConstraint("alert_id", "fired_on", name="alert_events_once"),
+        Index("alert_events_user", "user_id", "recorded_at", "id"),
+        Index("alert_events_alarm_once", "user_id", "fired_on", unique=True, postgresql_where=text("alert_id IS NULL")),
+        Index("alert_events_recorded", "recorded_at"),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs=_default("gen_random_uuid()"))
-    alert_id: UUID = Field(foreign_key="user_subscriptions.id", ondelete="CASCADE")
+    alert_id: UUID | None = Field(default=None, foreign_key="user_subscriptions.id", ondelete="CASCADE")
     fired_on: str
     fired_at: datetime = _instant()
-    value: Decimal
+    value: Decimal | None = None
     quote: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    message: str
+    recorded_at: datetime = _instant()
 
 
 class Delivery(SQLModel, table=True):
-    """The fate of one message about one fire."""
+    """The fate of one message about one fire; while it is pending, `due_at` is when to try (again)."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -305,6 +329,7 @@ class Delivery(SQLModel, table=True):
         _check("deliveries_status", "status IN ('pending', 'delivered', 'failed')"),
         _check("deliveries_attempts", "attempts >= 0"),
         UniqueConstraint("event_id", "method", name="deliveries_once"),
+        Index("deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs=_default("gen_random_uuid()"))
@@ -314,6 +339,7 @@ class Delivery(SQLModel, table=True):
     attempts: int = Field(default=0, sa_column_kwargs=_default("0"))
     last_error: str | None = None
     updated_at: datetime = _instant()
+    due_at: datetime = _instant()
 
 
 class Quarantine(SQLModel, table=True):
