@@ -28,11 +28,15 @@ from db.migrate import migrate
 from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
+from db.sealing import token_key
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
+from db.tokens import AccessTokens
+from db.users import UserStore
 from errors import StoreUnavailable
 from gateway.assets import GRAPHIQL, BuiltFiles
+from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
@@ -72,6 +76,7 @@ class State(TypedDict):
 
     world: World
     documents: Documents
+    authenticator: Authenticator
     database: Database
     redis: Redis
     prepared: asyncio.Event
@@ -180,6 +185,8 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     redis = connect(urls.redis_url)
     stack.push_async_callback(redis.aclose)
     keys = Keys(settings.mode)
+    tokens = AccessTokens(token_key(settings), settings.mode)
+    users = UserStore(database)
     budgets = _budgets(settings, redis)
     hours = Hours(always_open=settings.mode is Mode.SANDBOX)
     router = Router(open_sources(settings, budgets), Quality(hours.is_open), settings.cross_check_share)
@@ -212,6 +219,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
+        users=users,
     )
     stack.push_async_callback(world.pulls.aclose)
     prepared, tried = asyncio.Event(), asyncio.Event()
@@ -246,6 +254,7 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
     return State(
         world=world,
         documents=Documents(schema, settings, DocumentStore(redis, keys)),
+        authenticator=Authenticator(tokens, users),
         database=database,
         redis=redis,
         prepared=prepared,

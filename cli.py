@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,50 @@ def doctor(**options: Any) -> None:
     click.echo("  { sources { name breaker successRate quotas { window limit used resetsAt } } }")
     if not well:
         sys.exit(1)
+
+
+@commands.command()
+@click.option("--user", "email", required=True, help="E-mail address of the user, who is made if there is none.")
+@click.option("--tier", type=click.Choice(["registered", "vip", "admin"]), help="What the user may do from now on.")
+@click.option("--expires", default="1h", show_default=True, help="How long it is good: 30m, 1h, 7d; 365d at most.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose users.")
+def token(email: str, tier: str | None, expires: str, **options: Any) -> None:
+    """Print an access token for a user."""
+    if not re.fullmatch(r"\S+@\S+", email):
+        raise click.BadParameter(f"{email!r} is no e-mail address", param_hint="--user")
+    lifetime = _lifetime(expires)
+    settings = _settings(**options)
+    from db.migrate import migrate
+    from db.sealing import token_key
+    from db.tokens import AccessTokens
+    from db.users import UserStore
+    from people import Tier
+
+    async def run() -> str:
+        async with _database(settings, settings.mode) as database:
+            await migrate(database)
+            users = UserStore(database)
+            account, is_new = await users.enter(email, Tier[(tier or "registered").upper()])
+            if is_new:
+                click.echo(f"{account.email} is a new user of {settings.mode}, {account.tier}.", err=True)
+            elif tier and account.tier is not Tier[tier.upper()]:
+                await users.set_tier(account.id, Tier[tier.upper()])
+                click.echo(f"{account.email} was {account.tier}, and is {tier.upper()} now.", err=True)
+            if not account.is_active:
+                raise StartError(f"{account.email} is barred (users.is_active); a token would not be taken.")
+            return AccessTokens(token_key(settings), settings.mode).signed(account.id, lifetime).text
+
+    click.echo(asyncio.run(run()))
+
+
+def _lifetime(text: str) -> timedelta:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    found = re.fullmatch(r"(\d{1,8})([smhd])", text)
+    lifetime = timedelta(**{units[found[2]]: int(found[1])}) if found else timedelta()
+    if not timedelta() < lifetime <= timedelta(days=365):
+        raise click.BadParameter(f"{text!r} is no time such as 30m, 1h or 7d, 365d at most", param_hint="--expires")
+    return lifetime
 
 
 @commands.command()

@@ -218,8 +218,8 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None,
         alias="SMARTFIN_SECRET_KEY",
-        min_length=16,
-        description="Seals sources' keys in PostgreSQL, alike for all processes; unset: made once in the data folder.",
+        min_length=32,
+        description="Seals sources' keys and signs tokens, alike in all processes; unset: made in the data folder.",
     )
     database_pool_size: int = Field(
         10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         description="Bytes that may wait for a slow WebSocket client; over that it is closed (1013) and may come back.",
     )
     websocket_messages_per_second: int = Field(
-        50,
+        100,
         alias="SMARTFIN_WEBSOCKET_MESSAGES_PER_SECOND",
         ge=1,
         le=10_000,
@@ -263,6 +263,13 @@ class Settings(BaseSettings):
         ge=1,
         le=1000,
         description="Operations that a guest may have under way on one WebSocket.",
+    )
+    user_subscriptions: int = Field(
+        50,
+        alias="SMARTFIN_USER_SUBSCRIPTIONS",
+        ge=1,
+        le=1000,
+        description="Operations that a signed-in user may have under way on one WebSocket.",
     )
     sandbox_seed: int = Field(
         1, alias="SMARTFIN_SANDBOX_SEED", ge=0, le=2**32 - 1, description="The same seed gives the same sandbox market."

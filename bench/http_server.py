@@ -26,6 +26,9 @@ from strawberry.schema.config import StrawberryConfig
 
 import resolvers.indicators
 from db.documents import DocumentStore
+from db.tokens import AccessTokens
+from db.users import UserStore
+from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
 from gateway.running import Runner
@@ -198,7 +201,11 @@ def application() -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         world = SimpleNamespace(markets=SimpleNamespace(current=None))
-        yield {"world": world, "documents": Documents(ours, settings, cast(DocumentStore, None))}
+        yield {
+            "world": world,
+            "documents": Documents(ours, settings, cast(DocumentStore, None)),
+            "authenticator": Authenticator(AccessTokens(b"", ""), cast(UserStore, None)),
+        }
 
     return Starlette(
         routes=[

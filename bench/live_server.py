@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from redis.asyncio import Redis
@@ -26,6 +26,9 @@ from db.documents import DocumentStore
 from db.live_bars import LiveBars
 from db.quotes import QuoteCache
 from db.redis import Keys, connect
+from db.tokens import AccessTokens
+from db.users import UserStore
+from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
@@ -92,7 +95,8 @@ def application(kind: str, redis: Redis) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with tended(raw.run if kind == "raw" else hub.run):
-            yield {"world": world, "documents": documents}
+            authenticator = Authenticator(AccessTokens(b"", ""), cast(UserStore, None))
+            yield {"world": world, "documents": documents, "authenticator": authenticator}
 
     async def traffic(_: Request) -> JSONResponse:
         return JSONResponse(asdict(runner.traffic) | {"topics": hub.topics, "tasks": len(asyncio.all_tasks())})

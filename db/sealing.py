@@ -1,4 +1,4 @@
-"""Sealing what must not lie open in a table: the key of the server, and where it is kept."""
+"""The secret of the server, and the keys that are made of it: one seals what a table holds, one signs tokens."""
 
 import base64
 import hashlib
@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from errors import StartError
 from settings import SECRET_FILE, Settings
@@ -18,13 +20,32 @@ def sealer(settings: Settings) -> Fernet:
     """
     if settings.secret_key is not None:
         # Any text will do: hashed, it has the length that is needed.
-        digest = hashlib.sha256(settings.secret_key.get_secret_value().encode()).digest()
-        return Fernet(base64.urlsafe_b64encode(digest))
+        return Fernet(base64.urlsafe_b64encode(hashlib.sha256(_secret(settings)).digest()))
+    return Fernet(_secret(settings))
+
+
+def token_key(settings: Settings) -> bytes:
+    """The 32 bytes that sign the access tokens of the mode, of the same secret (HKDF, RFC 5869).
+
+    Raises StartError where the folder cannot hold one.
+    """
+    info = f"smartfin access tokens {settings.mode}".encode()
+    return HKDF(SHA256(), length=32, salt=None, info=info).derive(_secret(settings))
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
     path = settings.data_dir / SECRET_FILE
     try:
-        return Fernet(_kept(path))
+        return _checked(_kept(path))
     except (OSError, ValueError) as error:
         raise StartError(f"{path} cannot be used ({error}); mend that, or set SMARTFIN_SECRET_KEY") from None
+
+
+def _checked(key: bytes) -> bytes:
+    Fernet(key)  # raises ValueError
+    return key
 
 
 def _kept(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from errors import (
     NotAcceptable,
     StoreUnavailable,
     TookTooLong,
+    Unauthenticated,
     UnsupportedMediaType,
 )
 from gateway.caching import NOT_KEPT, Headers
@@ -23,6 +24,7 @@ from gateway.negotiation import takes_gzip
 _STATUSES = {
     kind.code: status
     for kind, status in (
+        (Unauthenticated, 401),
         (MethodNotAllowed, 405),
         (NotAcceptable, 406),
         (BodyTooLarge, 413),

@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.auth import Admission
 from gateway.caching import NOT_KEPT
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
@@ -19,14 +20,15 @@ _COMMENT = b":\n\n"
 
 COMPLETED: Final = 1000
 RESTARTING: Final = 1012
+FORBIDDEN: Final = 4403
 """Streams have no codes of their own; they are counted under those that a WebSocket would have been closed with."""
 
 
 class EventStreams:
     """Answers that are sent as events: `next` for each result, then `complete`.
 
-    A stream that ends without `complete` was cut short, as the server restarts or the client reads too slowly, and
-    may be opened again.
+    A stream that ends without `complete` was cut short, as the server restarts, the client reads too slowly or its
+    token has ended, and may be opened again.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -34,7 +36,14 @@ class EventStreams:
         self._flusher = Flusher()
 
     async def serve(
-        self, scope: Scope, receive: Receive, send: Send, request: GraphQLRequest, prepare: Prepare, context: Context
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request: GraphQLRequest,
+        prepare: Prepare,
+        context: Context,
+        admission: Admission,
     ) -> None:
         """Answer a request that was read, until it is complete or the client is gone."""
         headers = [
@@ -49,14 +58,15 @@ class EventStreams:
         wire = EventStreamWire(send)
         outbox = Outbox(wire, self._flusher, runner.settings.websocket_backlog_bytes, runner.traffic)
         gone = asyncio.create_task(_gone(receive))
-        over = [gone, *map(asyncio.create_task, (wire.closed.wait(), scope["state"]["draining"].wait()))]
+        barred = asyncio.create_task(admission.ended())
+        over = [gone, barred, *map(asyncio.create_task, (wire.closed.wait(), scope["state"]["draining"].wait()))]
         runner.traffic.connections += 1
         run = runner.start(request, prepare, context, _Events(outbox))
         try:
             while not (await asyncio.wait(over, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                 outbox.send(_COMMENT)
             if not gone.done():
-                outbox.close(RESTARTING, "The server restarts.")
+                outbox.close(FORBIDDEN if barred.done() else RESTARTING, "")
                 await wire.finish()
         finally:
             runner.traffic.connections -= 1

@@ -21,6 +21,7 @@ from errors import (
 )
 from gateway.answer import Answer, request_id_of, send_answer, status_of
 from gateway.assets import graphiql
+from gateway.auth import Admission, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Operation
@@ -40,7 +41,7 @@ _MAX_PARAMETERS = 10
 class GraphQLEndpoint:
     """What serves `/graphql` to HTTP, as an ASGI application.
 
-    The lifespan's state has `world`, `documents` and `draining`.
+    The lifespan's state has `world`, `documents`, `authenticator` and `draining`.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -56,12 +57,16 @@ class GraphQLEndpoint:
             return
         request_id = request_id_of(headers)
         media_type = answer_type(accept)
+        admission = Admission(scope["state"]["authenticator"])
+        context = Context(world=scope["state"]["world"], request_id=request_id)
         try:
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
+                await admission.show(authorization_of(scope["headers"]))
+                context.viewer = admission.viewer
                 request = await self._request(scope, headers, receive, media_type)
                 deadline.received()
                 if media_type != EVENT_STREAM:
-                    answer = await self._answer(scope, headers, request, request_id, media_type or JSON)
+                    answer = await self._answer(scope, headers, request, context, media_type or JSON)
         except ClientGone:
             return
         except SmartFinError as error:
@@ -71,8 +76,7 @@ class GraphQLEndpoint:
             answer = _refused(unexpected(request_id), media_type)
         else:
             if media_type == EVENT_STREAM:
-                context = Context(world=scope["state"]["world"], request_id=request_id)
-                await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context)
+                await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context, admission)
                 return
         await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)
 
@@ -91,14 +95,13 @@ class GraphQLEndpoint:
         raise MethodNotAllowed("Ask by POST, or queries by GET.")
 
     async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, request_id: str, media_type: str
+        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, context: Context, media_type: str
     ) -> Answer:
         operation = await _prepared(scope, request)
         if operation.type is OperationType.SUBSCRIPTION:
             raise OperationNotServed(
                 "Subscriptions are served over graphql-transport-ws and as text/event-stream, on the same path."
             )
-        context = Context(world=scope["state"]["world"], request_id=request_id)
         result = await executed(operation, request.variables, context, suggestions=self._settings.suggestions)
         answer = _answer(encoded(result), media_type)
         if scope["method"] == "GET" and is_settled(operation, result, context):
@@ -172,6 +175,8 @@ def _refused(error: SmartFinError, media_type: str | None) -> Answer:
     well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
     shown = media_type if media_type and media_type != EVENT_STREAM else JSON
     answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
+    if answer.status == 401:
+        answer.headers = [*answer.headers, (b"www-authenticate", b'Bearer error="invalid_token"')]
     if answer.status == 405:
         answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
     return answer

@@ -1,13 +1,16 @@
 """graphql-transport-ws, state by state (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from errors import SmartFinError, TooManyOperations
+from errors import SmartFinError, StoreUnavailable, TooManyOperations, Unauthenticated
+from gateway.auth import Admission, Authenticator, authorization_of
 from gateway.documents import Documents
 from gateway.execution import refusal
 from gateway.origins import origin_check
@@ -17,14 +20,22 @@ from gateway.running import Run, Runner
 from gateway.wire import wire_of
 from resolvers.world import Context, World
 
+logger = logging.getLogger(__name__)
+
 PROTOCOL: Final = "graphql-transport-ws"
 INIT_S: Final = 10.0
 """How long a client may take to say `connection_init`."""
 
 MAX_ID_CHARACTERS: Final = 128
 
+_UTC: Final = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+
+INTERNAL_ERROR: Final = 1011
+TRY_AGAIN_LATER: Final = 1013
 BAD_REQUEST: Final = 4400
 UNAUTHORIZED: Final = 4401
+FORBIDDEN: Final = 4403
+"""What npm graphql-ws closes with where `connection_init` is refused; its client asks for a token and comes back."""
 NOT_ACCEPTABLE: Final = 4406
 TOO_LATE: Final = 4408
 ALREADY_EXISTS: Final = 4409
@@ -54,7 +65,15 @@ class TransportWS:
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         traffic = self._runner.traffic
         outbox = Outbox(wire_of(scope, send), self._flusher, self._settings.websocket_backlog_bytes, traffic)
-        connection = Connection(self._runner, outbox, scope["state"]["world"], scope["state"]["documents"])
+        state = scope["state"]
+        connection = Connection(
+            self._runner,
+            outbox,
+            state["world"],
+            state["documents"],
+            state["authenticator"],
+            authorization_of(scope["headers"]),
+        )
         traffic.connections += 1
         try:
             while (message := await receive())["type"] == "websocket.receive":
@@ -68,6 +87,9 @@ class Connection:
     """One client: what it has said so far, and its operations."""
 
     __slots__ = (
+        "_admission",
+        "_admitting",
+        "_authorization",
         "_documents",
         "_init_timer",
         "_is_acknowledged",
@@ -78,15 +100,28 @@ class Connection:
         "_settings",
         "_spoken",
         "_under_way",
+        "_watching",
         "_world",
     )
 
-    def __init__(self, runner: Runner, outbox: Outbox, world: World, documents: Documents) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        outbox: Outbox,
+        world: World,
+        documents: Documents,
+        authenticator: Authenticator,
+        authorization: str | None,
+    ) -> None:
         self._runner = runner
         self._outbox = outbox
         self._settings = runner.settings
         self._world = world
         self._documents = documents
+        self._admission = Admission(authenticator)
+        self._authorization = authorization
+        self._admitting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._under_way: dict[str, Run] = {}
         self._is_acknowledged = False
         self._is_closed = False
@@ -105,6 +140,8 @@ class Connection:
         match message:
             case {"type": "connection_init"}:
                 self._init(message.get("payload"))
+            case {"type": "ping", "payload": dict(payload)} if (token := _authorization(payload)) is not None:
+                self._renew(token)
             case {"type": "ping"} if _is_payload(message.get("payload")):
                 self._outbox.send(b'{"type":"pong"}')
             case {"type": "pong"} if _is_payload(message.get("payload")):
@@ -125,6 +162,9 @@ class Connection:
         """The client is gone: end what it asked for."""
         self._is_closed = True
         self._forget_timer()
+        for task in (self._admitting, self._watching):
+            if task is not None:
+                task.cancel()
         self._outbox.clear()
         while self._under_way:
             self._under_way.popitem()[1].close()
@@ -136,8 +176,57 @@ class Connection:
             self._close(TOO_MANY_REQUESTS, "Too many initialisation requests")
         else:
             self._forget_timer()
-            self._is_acknowledged = True
-            self._outbox.send(b'{"type":"connection_ack"}')
+            told = _authorization(payload) if isinstance(payload, dict) else None
+            authorization = self._authorization if told is None else told
+            if authorization is None:
+                self._acknowledge()
+            else:
+                self._admit(authorization, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._is_acknowledged = True
+        self._outbox.send(b'{"type":"connection_ack"}')
+
+    def _renew(self, authorization: str) -> None:
+        if not self._is_acknowledged:
+            self._close(UNAUTHORIZED, "Unauthorized")
+        elif self._admitting is not None:
+            self._close(TOO_MANY_REQUESTS, "Too many tokens at once")
+        else:
+            self._admit(authorization, self._answer_renewal)
+
+    def _answer_renewal(self) -> None:
+        expires_at = self._admission.viewer.expires_at
+        self._outbox.send(orjson.dumps({"type": "pong", "payload": {"expiresAt": expires_at}}, option=_UTC))
+
+    def _admit(self, authorization: str, then: Callable[[], None]) -> None:
+        self._admitting = asyncio.create_task(self._shown(authorization, then))
+
+    async def _shown(self, authorization: str, then: Callable[[], None]) -> None:
+        try:
+            await self._admission.show(authorization)
+        except Unauthenticated:
+            self._close(FORBIDDEN, "Forbidden")
+        except StoreUnavailable as error:
+            self._close(TRY_AGAIN_LATER, str(error))
+        except Exception:
+            logger.exception("a token could not be looked at")
+            self._close(INTERNAL_ERROR, "Internal error")
+        else:
+            then()
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._watch())
+        finally:
+            self._admitting = None
+
+    async def _watch(self) -> None:
+        """Close the connection once its viewer may not go on."""
+        try:
+            await self._admission.ended()
+            self._close(FORBIDDEN, "Forbidden")
+        except Exception:
+            logger.exception("a token could not be looked at")
+            self._close(INTERNAL_ERROR, "Internal error")
 
     def _subscribe(self, name: str, payload: dict[str, Any]) -> None:
         try:
@@ -151,13 +240,16 @@ class Connection:
             self._close(ALREADY_EXISTS, f"Subscriber for {name} already exists"[:100])
         else:
             sink = _Messages(self, self._outbox, name)
-            if len(self._under_way) >= (most := self._settings.guest_subscriptions):
+            viewer = self._admission.viewer
+            settings = self._settings
+            most = settings.guest_subscriptions if viewer.user_id is None else settings.user_subscriptions
+            if len(self._under_way) >= most:
                 refused = TooManyOperations(
                     f"{most} operations are under way on this connection; complete one first.", limit=most
                 )
                 sink.error(orjson.dumps(refusal(refused)))
                 return
-            context = Context(world=self._world)
+            context = Context(world=self._world, viewer=viewer)
             self._under_way[name] = self._runner.start(request, self._documents.prepare, context, sink)
 
     def _is_flooded(self) -> bool:
@@ -215,6 +307,15 @@ def _object(text: str | None) -> Any:
         return orjson.loads(text) if text is not None else None
     except orjson.JSONDecodeError:
         return None
+
+
+def _authorization(payload: dict[str, Any]) -> str | None:
+    """The `authorization` of a payload, in whatever case: GraphiQL hands on the header as it was typed.
+
+    Null is nothing; what else is no text is as good as a token that is none.
+    """
+    told = (value for name, value in payload.items() if name.lower() == "authorization" and value is not None)
+    return next(map(str, told), None)
 
 
 def _is_payload(payload: object) -> bool:

@@ -15,6 +15,7 @@ from db.jobs import JobQueue
 from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
+from db.users import UserStore
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
@@ -49,6 +50,7 @@ class World:
     jobs: JobQueue
     markets: Markets
     charts: "Charts"
+    users: UserStore
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""
 

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from resolvers.accounts import me
 from resolvers.assets import asset, assets
 from resolvers.backfills import ask_backfill, backfill_job
 from resolvers.history import history
@@ -11,6 +12,7 @@ from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
+from schema.account import User
 from schema.asset import Asset, AssetConnection
 from schema.backfill import BackfillJob
 from schema.history import History
@@ -52,6 +54,7 @@ class Query:
     backfill_job: BackfillJob | None = resolved_by(
         backfill_job, "How a backfill stands, for a week after it has ended; null if nobody knows it."
     )
+    me: User | None = resolved_by(me, "Who asks; null for a guest.")
 
 
 @strawberry.type

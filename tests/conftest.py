@@ -21,6 +21,7 @@ from db.database import Database
 from db.migrate import migrate
 from db.partitions import Partitions
 from db.redis import Keys, connect
+from tests.people import SECRET
 from tests.servers import database_url, redis_url, servers
 
 __all__ = ["database_url", "redis_url", "servers"]
@@ -40,18 +41,19 @@ class Running:
     def graphql(self) -> str:
         return f"{self.url}/graphql"
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The whole answer to a document."""
+    async def ask(self, query: str, *, authorization: str | None = None, **variables: Any) -> dict[str, Any]:
+        """The whole answer to a document, of who shows this."""
+        headers = {"Authorization": authorization} if authorization else {}
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(headers=headers) as session,
             session.post(self.graphql, json={"query": query, "variables": variables}) as response,
         ):
             answer: dict[str, Any] = await response.json()
         return answer
 
-    async def data(self, query: str, **variables: Any) -> Any:
+    async def data(self, query: str, *, authorization: str | None = None, **variables: Any) -> Any:
         """The data of an answer that must have no errors."""
-        answer = await self.ask(query, **variables)
+        answer = await self.ask(query, authorization=authorization, **variables)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
@@ -61,7 +63,12 @@ def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
     """`smartfin serve` on a free port, ended by SIGTERM."""
     process = subprocess.Popen(
         [SMARTFIN, "serve", "--port", "0", *arguments],
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "SMARTFIN_SECRET_KEY": SECRET,
+            **environment,
+        },
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -85,6 +92,14 @@ def sandbox(database_url: str, redis_url: str) -> Iterator[Running]:
     """A server of the sandbox with ten ticks a second."""
     with smartfin(DATABASE_URL=database_url, REDIS_URL=redis_url, SMARTFIN_SANDBOX_TICKS_PER_SECOND="10") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def sandbox_database(database_url: str) -> AsyncIterator[Database]:
+    """The tables of the sandbox."""
+    database = Database(database_url, "sandbox", 2)
+    yield database
+    await database.aclose()
 
 
 @pytest.fixture

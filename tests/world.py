@@ -17,6 +17,7 @@ from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
+from db.users import UserStore
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
@@ -56,4 +57,5 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=True),
         charts=Charts(),
+        users=UserStore(database),
     )

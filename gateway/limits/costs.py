@@ -26,6 +26,7 @@ COSTS = {
     "Query.sources": Cost(10),
     "Query.route": Cost(5),
     "Query.backfillJob": Cost(1),
+    "Query.me": Cost(1),
     "Mutation.backfill": Cost(5, times="symbols"),
     "Subscription.quotes": Cost(1, times="symbols"),
     "Subscription.history": Cost(10),

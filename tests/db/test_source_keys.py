@@ -17,7 +17,7 @@ from tests.fakes.polygon import FakePolygon
 KEY = "pKx7Jq2VbT0sW9eR"
 
 
-def settings(folder: Path, secret: str | None = "correct horse battery staple") -> Settings:
+def settings(folder: Path, secret: str | None = "correct horse battery staple of ours") -> Settings:
     return load_settings(data_dir=folder, secret_key=secret)
 
 
@@ -57,7 +57,7 @@ async def test_another_secret_opens_nothing_and_the_log_says_what_to_do(
     entered: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await SourceKeys(entered, settings(tmp_path)).save({"polygon": KEY})
-    assert await SourceKeys(entered, settings(tmp_path, "another secret of ours")).get() == {}
+    assert await SourceKeys(entered, settings(tmp_path, "another secret, as long as the one before")).get() == {}
     assert "polygon was sealed with another SMARTFIN_SECRET_KEY: set it again" in caplog.text
     assert KEY not in caplog.text
 

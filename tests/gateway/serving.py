@@ -12,6 +12,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from db.documents import DocumentStore
+from db.tokens import AccessTokens
+from db.users import UserStore
+from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
 from gateway.running import Runner
@@ -28,6 +31,13 @@ class NoStore:
         raise AssertionError(f"documents were not to be looked up: {name}")
 
 
+class Nobody:
+    """A store of users that is never asked: whoever comes is a guest."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"users were not to be looked up: {name}")
+
+
 def world(**parts: Any) -> SimpleNamespace:
     """One that has no more than the parts that a question needs."""
     return SimpleNamespace(**{"markets": SimpleNamespace(current=None), **parts})
@@ -40,6 +50,7 @@ async def serving(
     schema: Schema | None = None,
     runner: Runner | None = None,
     ws: Any = WebSocketProtocol,
+    authenticator: Authenticator | None = None,
     **settings: Any,
 ) -> AsyncIterator[str]:
     """Where `/graphql` is, on a socket of 127.0.0.1."""
@@ -51,7 +62,12 @@ async def serving(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        yield {"world": world, "documents": documents, "draining": draining}
+        yield {
+            "world": world,
+            "documents": documents,
+            "authenticator": authenticator or Authenticator(AccessTokens(b"", ""), cast(UserStore, Nobody())),
+            "draining": draining,
+        }
 
     routes = [Route("/graphql", GraphQLEndpoint(runner)), WebSocketRoute("/graphql", TransportWS(runner))]
     app = Starlette(routes=routes, lifespan=lifespan)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys
+from gateway.auth import Authenticator
 from gateway.running import Runner
 from gateway.wire import WebSocketProtocol
 from live.hub import Hub
@@ -35,11 +36,13 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def answering(world: Any, ws: Any = WebSocketProtocol, **settings: Any) -> AsyncIterator[Endpoint]:
+async def answering(
+    world: Any, ws: Any = WebSocketProtocol, authenticator: Authenticator | None = None, **settings: Any
+) -> AsyncIterator[Endpoint]:
     """The GraphQL endpoint of a world."""
     schema = build_schema()
     runner = Runner(Settings(**settings))
-    async with serving(world, schema=schema, runner=runner, ws=ws, **settings) as url:
+    async with serving(world, schema=schema, runner=runner, ws=ws, authenticator=authenticator, **settings) as url:
         yield Endpoint(url, runner)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from db.database import Database
 from tests.conftest import Running
+from tests.people import bearer, person
 
 PAST = '{ history(symbol: "SIM050", from: "2020-01-01", to: "2020-02-01") { count bars { time close } } }'
 PAST_LAST = '{ history(symbol: "SIM050", to: "2020-02-01", last: 5) { bars { close } } }'
@@ -42,8 +44,10 @@ async def test_who_has_the_answer_is_not_sent_it_again(sandbox: Running) -> None
     assert (await got(sandbox, PAST, **{"If-None-Match": '"other"'}))[0] == 200
 
 
-async def test_what_a_caller_was_let_in_for_is_kept_by_nobody_else(sandbox: Running) -> None:
-    _, headers, _ = await got(sandbox, PAST, Authorization="Bearer x")
+async def test_what_a_caller_was_let_in_for_is_kept_by_nobody_else(
+    sandbox: Running, sandbox_database: Database
+) -> None:
+    _, headers, _ = await got(sandbox, PAST, Authorization=bearer(await person(sandbox_database)))
     assert headers["cache-control"] == f"private, {KEPT}"
 
 
