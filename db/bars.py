@@ -135,6 +135,8 @@ class BarStore:
         self._database = database
         self._partitions = partitions
         self._archive = archive or Archive(database)
+        self.written = 0
+        """Bars that were new or other than held, since the start."""
 
     async def missing(self, symbol: str, interval: Interval, window: Window) -> list[Window]:
         """The stretches of the window that are not held, ascending."""
@@ -178,6 +180,7 @@ class BarStore:
                 changed = int(status.rsplit(" ", 1)[1])
             if covered is not None and covered.start < covered.end:
                 await add_coverage(connection, symbol, interval, covered)
+        self.written += changed
         return changed
 
     async def newest(self, symbol: str, interval: Interval, count: int, before: datetime, start: datetime) -> HeldBars:

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from errors import StoreUnavailable
 
@@ -30,6 +31,7 @@ class Database:
     def __init__(self, url: str, schema: str, pool_size: int = 10) -> None:
         self.url = url
         self.schema = schema
+        self.pool_size = pool_size
         self._engine = self._create_engine(pool_size)
 
     def _create_engine(self, pool_size: int) -> AsyncEngine:
@@ -52,6 +54,13 @@ class Database:
         # SQLAlchemy would first try for 2 s to say goodbye.
         event.listen(engine.sync_engine, "invalidate", lambda dropped, *_: dropped.driver_connection.terminate())
         return engine
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them are in use."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.checkedin() + pool.checkedout(), pool.checkedout()
 
     @asynccontextmanager
     async def session(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[AsyncSession]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -152,6 +153,19 @@ class JobQueue(RedisQueue):
         except _AWAY as error:
             raise _away() from error
         return _told(job) if job is not None and job.function == "backfill" else None
+
+    async def waiting(self) -> Counter[tuple[str, JobState]]:
+        """How many jobs are queued and running, by function. Raises StoreUnavailable."""
+        try:
+            found = (await self.info(jobs=True, limit=MAX_WAITING * 2))["jobs"]
+        except _AWAY as error:
+            raise _away() from error
+        return Counter((job_name(job["function"]), _STATES.get(job["status"], JobState.QUEUED)) for job in found)
+
+
+def job_name(function: str) -> str:
+    """What a job is called: the last part of its function's name."""
+    return function.rpartition(".")[2]
 
 
 def _told(job: Job) -> BackfillJob:

@@ -1,7 +1,7 @@
 """Bars that the store lacks: fetched from the sources, and kept."""
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -55,6 +55,8 @@ class BarSupply:
         self._edge_for_s = edge_for_s
         self._flights = Flights()
         self._edges: OrderedDict[tuple[str, Interval], _Edge] = OrderedDict()
+        self.questions: Counter[str] = Counter()
+        """What became of those for a stretch: a source was `asked`, `joined` under way, or `known` as of just now."""
 
     async def fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
         """What a source has of the stretch. It is kept, whether who asked goes away or not.
@@ -65,10 +67,13 @@ class BarSupply:
         """
         edge = self._edges.get((symbol, interval))
         if edge is not None and edge.answers(piece):
+            self.questions["known"] += 1
             frame = edge.supplied.frame.filter(pl.col("time") >= piece.start)
             return replace(edge.supplied, frame=frame, window=piece)
         fetch = partial(self._fetch, symbol, interval, piece)
-        return await self._flights.join((symbol, interval, piece), fetch)
+        key = (symbol, interval, piece)
+        self.questions["joined" if key in self._flights else "asked"] += 1
+        return await self._flights.join(key, fetch)
 
     async def look(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
         """What a source has of the stretch now; nothing is kept. Raises as `fetch` does."""

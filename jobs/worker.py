@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from saq.worker import Worker as SaqWorker
 
 from db.assets import AssetStore
 from db.bars import BarStore
-from db.jobs import HEARTBEAT_S, RETRIES, JobQueue
+from db.jobs import HEARTBEAT_S, RETRIES, JobQueue, job_name
 from db.partitions import Partitions
 from db.supply import BarSupply
 from jobs.backfill import Progress, backfill
@@ -54,6 +55,8 @@ class Worker:
         self._supply = supply
         self._partitions = partitions
         self._upkeep = Upkeep(bars, supply, assets, always_open=always_open)
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """Attempts at jobs that have ended here, by function and how: `complete`, `failed`, `queued` for another."""
 
     async def run(self) -> None:
         """Work until cancelled; what is under way then goes back into the queue."""
@@ -68,12 +71,17 @@ class Worker:
             ],
             timers={"schedule": 1, "worker_info": 10, "sweep": 5, "abort": 1},
             dequeue_timeout=_DEQUEUE_S,
+            after_process=self._count,
             cancellation_hard_deadline_s=_STOP_S,
         )
         # It warns at every end that its pollers sleep, and tells of every look at the clock.
         logging.getLogger("saq").setLevel(logging.ERROR)
         await self._queue.connect()
         await worker.start()
+
+    async def _count(self, context: Context | None) -> None:
+        if context and (job := context.get("job")) is not None:
+            self.ended[job_name(job.function), job.status.value] += 1
 
     async def backfill(self, context: Context, *, symbols: Sequence[str], interval: str, start: str, end: str) -> None:
         """Fetch what is missing, and keep the job told of how far that is."""

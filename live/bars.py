@@ -111,6 +111,13 @@ class FormingBars:
         self._settling: dict[Series, asyncio.Task[None]] = {}
         self._unkept: deque[_Kept] = deque(maxlen=UNKEPT)
         self._woken = asyncio.Event()
+        self.lost = 0
+        """Final bars that could not wait any longer for PostgreSQL."""
+
+    @property
+    def waiting(self) -> int:
+        """Final bars that PostgreSQL has not taken yet."""
+        return len(self._unkept)
 
     def want(self, series: Iterable[Series]) -> None:
         """Build just these from now on."""
@@ -225,6 +232,9 @@ class FormingBars:
         event = self._event(series, closed, is_final=True)
         kept = _Kept(event, known["source"] if known else None)
         if not await self._keep(kept):
+            if len(self._unkept) == UNKEPT:
+                self.lost += 1
+                logger.error("a bar of %s is lost to the store: too many wait", self._unkept[0].event.topic)
             self._unkept.append(kept)
         await self._publish([event])
 

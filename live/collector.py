@@ -87,6 +87,12 @@ class Collector:
         self._forming = forming
         self._id = uuid4().hex
         self._epoch = 0
+        self.symbols: frozenset[str] = frozenset()
+        """What this collector has to bring now."""
+        self.bars: FormingBars | None = None
+        """What builds bars now."""
+        self.unpublished = 0
+        """Ticks that Redis did not take."""
 
     async def run(self) -> None:
         """Collect while Redis answers, until cancelled."""
@@ -100,6 +106,7 @@ class Collector:
     async def _collect(self) -> None:
         await self._leave()  # what it counted before is over: it comes anew, in an epoch of its own
         demand, bars = Demand(), self._forming(0)
+        self.bars = bars
         streaming = asyncio.create_task(self._stream(demand, bars))
         building = asyncio.create_task(bars.run())
         tasks = [streaming, building]
@@ -113,6 +120,7 @@ class Collector:
                 self._epoch = bars.epoch = epoch
                 bars.want(series for topic in watched if (series := topic_series(topic)))
                 demand.set(list(dict.fromkeys(topic.partition("/")[0] for topic in watched)))
+                self.symbols = demand.symbols
                 await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
@@ -171,6 +179,7 @@ class Collector:
             await self._cache.write(events, publish=True)
         except StoreUnavailable as error:
             # The next tick of each symbol carries its whole state, so nothing has to be sent again.
+            self.unpublished += len(events)
             logger.warning("%d ticks were not published: %s", len(events), error)
 
 

@@ -63,6 +63,15 @@ class Hub:
         self._commands = asyncio.Lock()
         self._heartbeat = keys.heartbeat(uuid4().hex)
         self._followed: dict[bytes, str] = {}
+        self.connects = 0
+        """How often it connected to the bus; each time after the first it was away."""
+        self.healed = 0
+        """Topics of which something may have been missed, and whose latest state was read again."""
+
+    @property
+    def mailboxes(self) -> int:
+        """How many subscribers there are, counted once for each topic that they watch."""
+        return sum(len(topic.mailboxes) for topic in self._topics.values())
 
     @property
     def topics(self) -> int:
@@ -115,6 +124,7 @@ class Hub:
                 self._followed.clear()
                 await pubsub.subscribe(self._heartbeat, *self._channels(self._topics))
                 self._pubsub = pubsub
+            self.connects += 1
             try:
                 async with tended(self._beat, self._catch_up):
                     await self._read(pubsub)
@@ -163,6 +173,7 @@ class Hub:
                 try:
                     for event in await self._latest(names):
                         self._deliver(event)
+                    self.healed += len(names)
                 except StoreUnavailable:  # the connection is about to be lost, and found again, as well
                     self._behind |= dict.fromkeys(names)
                     await asyncio.sleep(RETRY_S)
@@ -213,7 +224,7 @@ def _decoded(name: str, payload: bytes) -> Event:
         bar = decode_bar(payload)
         return Event(name, bar.order, bar)
     told = decode_event(payload)
-    return Event(name, told.order, told.quote)
+    return Event(name, told.order, told.quote, came_at=told.quote.provenance.received_at.timestamp())
 
 
 def _leave(topics: Sequence[_Topic], mailbox: Mailbox) -> None:

@@ -10,13 +10,15 @@ from typing import Any, Protocol
 class Event:
     """One change on its way to all who watch its key; later means a higher (epoch, seq).
 
-    `answers` is for whoever reads it: what each has made of the event, made once and gone with it.
+    `answers` is for whoever reads it: what each has made of the event, made once and gone with it. `came_at`
+    (time.time) is when its source told of it; None where nobody asks, as of a state that is read again.
     """
 
     key: str
     order: tuple[int, int]
     payload: Any
     answers: dict[object, Any] = field(default_factory=dict)
+    came_at: float | None = None
 
 
 class Reader(Protocol):

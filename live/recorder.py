@@ -19,9 +19,17 @@ class Recorder:
     def __init__(self, store: QuoteStore) -> None:
         self._store = store
         self._newest: dict[str, Quote] = {}
+        self.written = 0
+        self.superseded = 0
+        """Quotes that were not written, as a newer one of their symbol came before."""
+
+    def __len__(self) -> int:
+        """How many quotes wait to be written."""
+        return len(self._newest)
 
     def offer(self, quote: Quote) -> None:
         """Have the quote written with the next batch, unless a newer one of its symbol comes before."""
+        self.superseded += quote.symbol in self._newest
         self._newest[quote.symbol] = quote
 
     async def run(self) -> None:
@@ -42,4 +50,7 @@ class Recorder:
             await self._store.save(list(batch.values()))
         except StoreUnavailable as error:
             logger.warning("%d quotes were not recorded yet: %s", len(batch), error)
+            self.superseded += len(batch.keys() & self._newest.keys())
             self._newest = batch | self._newest
+        else:
+            self.written += len(batch)

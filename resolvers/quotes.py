@@ -49,7 +49,13 @@ async def current_quotes(world: World, texts: Sequence[str]) -> list[Quote | Sma
         except InvalidSymbol as error:
             answers[text] = error
     found = await _quotes(world, list(dict.fromkeys(symbols.values())))
+    _count(world, found)
     return [answers[text] if text in answers else found[symbols[text]] for text in texts]
+
+
+def _count(world: World, found: dict[str, Quote | SmartFinError]) -> None:
+    for answer in found.values():
+        world.quotes_served[answer.provenance.served_from if isinstance(answer, Quote) else "NONE"] += 1
 
 
 async def _quotes(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:

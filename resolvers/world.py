@@ -1,5 +1,6 @@
 """What a resolver may reach: the stores, the cache, the router and the hub of one mode."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -53,6 +54,8 @@ class World:
     users: UserStore
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""
+    quotes_served: Counter[str] = field(default_factory=Counter)
+    """How many quotes came from where: by `ServedFrom`, or NONE where there was none."""
 
 
 @dataclass(slots=True)

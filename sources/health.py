@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from errors import SmartFinError, SourceCannot, SourceLimited, SourceRefused
+from errors import SmartFinError, SourceCannot, SourceFault, SourceLimited, SourceRefused
 from market import AssetType
 from sources.source import Capability
 
@@ -56,6 +56,17 @@ class Tally:
     last_error: str | None
 
 
+@dataclass(slots=True)
+class Outcome:
+    """How often a question ended so, and how long that took in all."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+ANSWERED: Final = "ANSWERED"
+"""The outcome of what was answered; others are named by the code of their error."""
+
 _NOTHING: Final = Tally(1.0, 0.0, 1.0, 0.0, 0, None, None)
 
 
@@ -78,6 +89,8 @@ class Health:
         self._took_s: defaultdict[Capability, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
         self._tally = _NOTHING
         self._asked_at = clock()
+        self.outcomes: defaultdict[tuple[Capability, str], Outcome] = defaultdict(Outcome)
+        """What became of all questions, by what was asked and how it ended."""
 
     @property
     def breaker(self) -> BreakerState:
@@ -120,6 +133,7 @@ class Health:
 
     def answered(self, capability: Capability, took_s: float) -> None:
         """It has answered, if only to say that it does not have that."""
+        self._note(capability, ANSWERED, took_s)
         self._probing = False
         self._failures = 0
         self._openings = 0
@@ -138,6 +152,7 @@ class Health:
         if isinstance(error, SourceCannot) or (isinstance(error, SmartFinError) and not _is_fault(error)):
             self.answered(capability, took_s)
             return
+        self._note(capability, error.code if isinstance(error, SmartFinError) else SourceFault.code, took_s)
         self._probing = False
         self._tally = replace(self._tally, last_error_at=datetime.now(UTC), last_error=f"{error}"[:MAX_ERROR_CHARS])
         if isinstance(error, SourceLimited):
@@ -165,6 +180,11 @@ class Health:
         """What has happened since the last call."""
         tally, self._tally = self._tally, _NOTHING
         return tally
+
+    def _note(self, capability: Capability, outcome: str, took_s: float) -> None:
+        noted = self.outcomes[capability, outcome]
+        noted.count += 1
+        noted.seconds += took_s
 
     def _count(self, outcome: float) -> None:
         tally = self._tally

@@ -1,7 +1,7 @@
 """What sources say, weighed: the impossible is set aside and never served, the doubtful loses points by name."""
 
 import math
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -83,6 +83,8 @@ class Quality:
         self.disagreements = 0
         """How many comparisons of two sources have failed."""
         self._quarantined: deque[Quarantined] = deque(maxlen=KEPT_FOR_STORING)
+        self.set_aside: Counter[str] = Counter()
+        """How much each source was set aside of."""
 
     def quotes(self, source: str, quotes: Sequence[Quote]) -> list[Quote]:
         """The quotes that are possible, each with its points and flags; the others are set aside."""
@@ -210,6 +212,7 @@ class Quality:
             self._jumped.pop(forgotten, None)
 
     def _set_aside(self, source: str, symbol: str, kind: str, reason: str, payload: dict[str, Any]) -> None:
+        self.set_aside[source] += 1
         self._quarantined.append(Quarantined(source, symbol, kind, reason, payload, self._clock()))
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -80,6 +80,8 @@ class Streams:
         self._router = router
         self._is_open = is_open
         self._missed = missed
+        self.ticks: Counter[str] = Counter()
+        """Changes that each source has brought, those included that came too late."""
 
     async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
         """The changes in batches, until it is closed."""
@@ -99,6 +101,8 @@ class Streams:
                     keeping.result()
                     return
                 told = getting.result()
+                if told:
+                    self.ticks[told[0].provenance.source] += len(told)
                 self._tell_missed(told, newest, cut)
                 given = _newer(told, newest)
                 if batch := self._router.quality.quotes(given[0].provenance.source, given) if given else ():
