@@ -3,7 +3,8 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 
 from graphql import (
     DocumentNode,
@@ -32,6 +33,7 @@ from gateway.limits.arguments import check_variables, check_written
 from gateway.limits.cost import Priced, check_cost, priced
 from gateway.limits.fields import check_fields, opened
 from gateway.limits.text import parsed
+from gateway.meter import Meter, Timed
 from gateway.request import GraphQLRequest
 from schema.build import Schema
 from settings import Settings
@@ -54,6 +56,7 @@ class Operation:
     root_fields: int
     prices: Sequence[Priced]
     compiled: CompiledOperation
+    timed: Timed
 
     @property
     def type(self) -> OperationType:
@@ -75,15 +78,18 @@ class _Document:
 class Documents:
     """The door for every operation, whatever carried it."""
 
-    def __init__(self, schema: Schema, settings: Settings, store: DocumentStore) -> None:
+    def __init__(self, schema: Schema, settings: Settings, store: DocumentStore, meter: Meter | None = None) -> None:
         self._schema = schema.core
         self._settings = settings
         self._store = store
+        self._meter = meter or Meter()
         introspection = () if settings.introspection else (_NoIntrospection,)
         self._rules = (*introspection, *specified_rules)
         self._kept: OrderedDict[str, _Document] = OrderedDict()
         self._hashes: OrderedDict[str, str] = OrderedDict()
         self.kept_bytes = 0
+        self.hits = 0
+        self.misses = 0
 
     async def prepare(self, request: GraphQLRequest) -> Operation:
         """The operation that a request names, ready to be executed with the request's variables.
@@ -91,13 +97,19 @@ class Documents:
         Raises DocumentError and LimitExceeded for what is wrong with it, StoreUnavailable where a document must be
         looked up and Redis does not answer.
         """
+        start = perf_counter()
         document = await self._document(request)
         operation = _chosen(document, request.operation_name)
         variables = request.variables or {}
         if variables:
             check_variables(variables, self._settings)
         check_cost(operation.prices, variables, self._settings)
+        operation.timed.prepare.observe(perf_counter() - start)
         return operation
+
+    def __len__(self) -> int:
+        """How many documents are kept."""
+        return len(self._kept)
 
     def check(self, text: str) -> None:
         """Raises what `prepare` would raise for the text, for each of its operations without variables."""
@@ -145,7 +157,7 @@ class Documents:
         if text is None:
             raise DocumentNotFound(f'No document was published as "{document_id[:80]}".')
         sha256 = document_hash(text)
-        document = self._of(sha256, text)
+        document = self._named(sha256, self._of(sha256, text))
         self._hashes[document_id] = sha256
         if len(self._hashes) > self._settings.document_cache_count:
             self._hashes.popitem(last=False)
@@ -154,13 +166,26 @@ class Documents:
     def _of(self, sha256: str, text: str) -> _Document:
         kept = self._get(sha256)
         if kept is None:
+            self.misses += 1
             kept = self._prepared(text)
             self._keep(sha256, kept)
         return kept
 
+    def _named(self, sha256: str, document: _Document) -> _Document:
+        """The document, its operations counted by their names from now on: who published it chose them."""
+        timed = {name: self._meter.of(operation.type, name) for name, operation in document.operations.items()}
+        if all(operation.timed is timed[name] for name, operation in document.operations.items()):
+            return document
+        operations = {name: replace(one, timed=timed[name]) for name, one in document.operations.items()}
+        named = replace(document, operations=operations)
+        if sha256 in self._kept:
+            self._kept[sha256] = named
+        return named
+
     def _get(self, sha256: str) -> _Document | None:
         kept = self._kept.get(sha256)
         if kept is not None:
+            self.hits += 1
             self._kept.move_to_end(sha256)
         return kept
 
@@ -186,6 +211,7 @@ class Documents:
                 root_fields=len(opened(node.selection_set, fragments)),
                 prices=priced(self._schema, node, fragments),
                 compiled=CompiledOperation(self._schema, document, node),
+                timed=self._meter.of(node.operation),
             )
             for node in nodes
         }

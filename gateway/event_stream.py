@@ -33,7 +33,7 @@ class EventStreams:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._flusher = Flusher()
+        self._flusher = Flusher(runner.traffic)
 
     async def serve(
         self,

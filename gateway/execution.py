@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from inspect import isawaitable
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from graphql import ExecutionResult, GraphQLError
 from errors import DocumentError, InvalidVariables, SmartFinError
 from gateway.documents import Operation
 from gateway.masking import masked
+from gateway.meter import Timed
 from resolvers.world import Context
 
 
@@ -17,6 +19,7 @@ async def executed(
     operation: Operation, variables: Mapping[str, Any] | None, context: Context, *, suggestions: bool
 ) -> ExecutionResult:
     """The result of a query or a mutation, its unexpected errors masked. Raises InvalidVariables."""
+    start = perf_counter()
     executor = operation.compiled.executor(variables or {}, context, hide_suggestions=not suggestions)
     if isinstance(executor, list):
         raise invalid(executor)
@@ -28,14 +31,21 @@ async def executed(
         if result.data is None and not any(error.path for error in result.errors):
             raise invalid(result.errors)  # nothing was resolved: @skip or @include got what is no Boolean
         result.errors = masked(result.errors, context.request_id)
+        operation.timed.failed(result.errors)
+    operation.timed.execute.observe(perf_counter() - start)
     return result
 
 
-def encoded(result: ExecutionResult) -> bytes:
+def encoded(result: ExecutionResult, timed: Timed | None = None) -> bytes:
     """The result as JSON; NaN, which no answer may hold, would come out as null."""
+    start = perf_counter()
     if result.errors:
-        return orjson.dumps({"errors": [error.formatted for error in result.errors], "data": result.data})
-    return orjson.dumps({"data": result.data})
+        answer = orjson.dumps({"errors": [error.formatted for error in result.errors], "data": result.data})
+    else:
+        answer = orjson.dumps({"data": result.data})
+    if timed is not None:
+        timed.encode.observe(perf_counter() - start)
+    return answer
 
 
 def encoded_refusal(error: SmartFinError) -> bytes:

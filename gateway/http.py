@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from time import perf_counter
 from urllib.parse import parse_qsl
 
 import orjson
@@ -26,8 +27,9 @@ from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Operation
 from gateway.event_stream import EventStreams
-from gateway.execution import encoded, encoded_refusal, executed
+from gateway.execution import encoded, encoded_refusal, executed, refusal
 from gateway.masking import unexpected
+from gateway.meter import GONE
 from gateway.negotiation import EVENT_STREAM, JSON, answer_type, is_json, wants_page
 from gateway.request import GraphQLRequest
 from gateway.running import Runner
@@ -46,6 +48,7 @@ class GraphQLEndpoint:
 
     def __init__(self, runner: Runner) -> None:
         self._settings = runner.settings
+        self._meter = runner.meter
         self._events = EventStreams(runner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +58,8 @@ class GraphQLEndpoint:
         if self._settings.graphiql and scope["method"] == "GET" and wants_page(accept):
             await graphiql()(scope, receive, send)
             return
+        start = perf_counter()
+        timed = self._meter.unknown
         request_id = request_id_of(headers)
         media_type = answer_type(accept)
         admission = Admission(scope["state"]["authenticator"])
@@ -66,18 +71,23 @@ class GraphQLEndpoint:
                 request = await self._request(scope, headers, receive, media_type)
                 deadline.received()
                 if media_type != EVENT_STREAM:
-                    answer = await self._answer(scope, headers, request, context, media_type or JSON)
+                    operation = await _prepared(scope, request)
+                    timed = operation.timed
+                    answer = await self._answer(scope, headers, operation, request, context, media_type or JSON)
         except ClientGone:
+            self._meter.errors[GONE] += 1
+            timed.answered(start)
             return
         except SmartFinError as error:
-            answer = _refused(error, media_type)
+            answer = self._refused(error, media_type)
         except Exception:
             logger.exception("request %s failed", request_id)
-            answer = _refused(unexpected(request_id), media_type)
+            answer = self._refused(unexpected(request_id), media_type)
         else:
             if media_type == EVENT_STREAM:
                 await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context, admission)
                 return
+        timed.answered(start)
         await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)
 
     async def _request(
@@ -95,19 +105,36 @@ class GraphQLEndpoint:
         raise MethodNotAllowed("Ask by POST, or queries by GET.")
 
     async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes], request: GraphQLRequest, context: Context, media_type: str
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        operation: Operation,
+        request: GraphQLRequest,
+        context: Context,
+        media_type: str,
     ) -> Answer:
-        operation = await _prepared(scope, request)
         if operation.type is OperationType.SUBSCRIPTION:
             raise OperationNotServed(
                 "Subscriptions are served over graphql-transport-ws and as text/event-stream, on the same path."
             )
         result = await executed(operation, request.variables, context, suggestions=self._settings.suggestions)
-        answer = _answer(encoded(result), media_type)
+        answer = _answer(encoded(result, operation.timed), media_type)
         if scope["method"] == "GET" and is_settled(operation, result, context):
             answer.headers = kept_headers(answer.body, authorized=b"authorization" in headers)
             if is_known(headers.get(b"if-none-match"), answer.headers):
                 answer.status, answer.body = 304, b""
+        return answer
+
+    def _refused(self, error: SmartFinError, media_type: str | None) -> Answer:
+        self._meter.refused(refusal(error))
+        # Of a well-formed request, application/json has always said 200 whatever came of it, and its clients rely on it.
+        well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
+        shown = media_type if media_type and media_type != EVENT_STREAM else JSON
+        answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
+        if answer.status == 401:
+            answer.headers = [*answer.headers, (b"www-authenticate", b'Bearer error="invalid_token"')]
+        if answer.status == 405:
+            answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
         return answer
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -168,18 +195,6 @@ def _json(text: bytes | str, what: str) -> object:
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
         raise BodyTooLarge(f"The request has more than {limit} bytes.", limit=limit)
-
-
-def _refused(error: SmartFinError, media_type: str | None) -> Answer:
-    # Of a well-formed request, application/json has always said 200 whatever came of it, and its clients rely on it.
-    well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
-    shown = media_type if media_type and media_type != EVENT_STREAM else JSON
-    answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
-    if answer.status == 401:
-        answer.headers = [*answer.headers, (b"www-authenticate", b'Bearer error="invalid_token"')]
-    if answer.status == 405:
-        answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
-    return answer
 
 
 def _answer(body: bytes, media_type: str, status: int = 200) -> Answer:

@@ -1,11 +1,14 @@
 """What waits to go to one client: few writes, bounded memory, and a close where a client reads too slowly."""
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from gateway.meter import Histogram
 from gateway.wire import Wire
+from live.mailbox import Mailbox
 
 FLUSH_S: Final = 0.004
 """Messages of so long go out in one write; the first after a silence goes at once."""
@@ -22,10 +25,40 @@ class Traffic:
     """What has gone through the connections of this process, for whoever wants to count along."""
 
     connections: int = 0
-    subscriptions: int = 0
     messages: int = 0
-    conflated: int = 0
+    streams: int = 0
+    """Subscriptions whose every event is sent."""
+    mailboxes: set[Mailbox] = field(default_factory=set)
+    """Those of the subscriptions to the latest state."""
     closed: Counter[int] = field(default_factory=Counter)
+    unsent: list[float] = field(default_factory=list)
+    """When (time.time) each tick came whose messages are about to be written."""
+    lag: Histogram = field(default_factory=Histogram)
+    """From when a tick came from its source until its messages were written."""
+
+    _conflated: int = 0
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions under way."""
+        return len(self.mailboxes) + self.streams
+
+    @property
+    def conflated(self) -> int:
+        """Events that a newer one replaced before they were taken."""
+        return self._conflated + sum(mailbox.conflated for mailbox in self.mailboxes)
+
+    def closed_mailbox(self, mailbox: Mailbox) -> None:
+        """A subscription to the latest state has ended."""
+        self.mailboxes.discard(mailbox)
+        self._conflated += mailbox.conflated
+
+    def written(self) -> None:
+        """What was unsent has gone out."""
+        now = time.time()
+        for came_at in self.unsent:
+            self.lag.observe(max(0.0, now - came_at))
+        self.unsent.clear()
 
 
 class Waiting(Protocol):
@@ -42,7 +75,8 @@ class Flusher:
     «At once» is the end of the loop's round, so what the bus brought together goes out together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
         self._filled: list[Outbox] = []
         self._free_at = 0.0
 
@@ -56,6 +90,8 @@ class Flusher:
         filled, self._filled = self._filled, []
         for outbox in filled:
             outbox.flush()
+        if self._traffic.unsent:
+            self._traffic.written()
         self._free_at = asyncio.get_running_loop().time() + FLUSH_S
 
 

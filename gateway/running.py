@@ -1,18 +1,20 @@
 """One operation of a client under way, whatever it travels on: prepared, answered or streamed, and ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from time import perf_counter
 from typing import Any, Protocol
 
 import orjson
-from graphql import ExecutionResult, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution import create_source_event_stream
 
 from errors import SmartFinError, TookTooLong
 from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
 from gateway.masking import masked
+from gateway.meter import Meter
 from gateway.outbox import Traffic, Waiting
 from gateway.request import GraphQLRequest
 from gateway.selections import Selection, Selections, failed
@@ -56,6 +58,7 @@ class Runner:
         self.settings = settings
         self.selections = Selections()
         self.traffic = Traffic()
+        self.meter = Meter()
 
     def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, sink: Sink) -> "Run":
         """The operation, under way."""
@@ -80,17 +83,27 @@ class Run:
 
     async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context) -> None:
         """Answer, or stream until there is a mailbox to read from."""
+        start = perf_counter()
+        timed = self._runner.meter.unknown
+        source: AsyncGenerator[Any, None] | None = None
         try:
-            operation = await prepare(request)
-            if operation.type is OperationType.SUBSCRIPTION:
-                await self._subscribe(operation, request, context)
-            else:
-                await self._answer(operation, request, context)
+            try:
+                operation = await prepare(request)
+                timed = operation.timed
+                if operation.type is OperationType.SUBSCRIPTION:
+                    source = await self._subscribe(operation, request, context)
+                else:
+                    await self._answer(operation, request, context)
+            finally:
+                timed.answered(start)
+            if source is not None:
+                await self._send_each(source)
         except SmartFinError as error:
-            self._sink.error(orjson.dumps(refusal(error)))
+            told = refusal(error)
+            self._runner.meter.refused(told)
+            self._sink.error(orjson.dumps(told))
         except Exception as error:  # noqa: BLE001 - it is masked and logged, as in a query
-            faults = masked(failed(error).errors or [], context.request_id)
-            self._sink.error(orjson.dumps([fault.formatted for fault in faults]))
+            self._fail(masked(failed(error).errors or [], context.request_id))
             self.close()
         finally:
             self.task = None
@@ -104,6 +117,9 @@ class Run:
             return False
         assert self._selection is not None
         answer = self._selection.answer(event)
+        if event.came_at is not None:  # the first of those who watch it times its way for all of them
+            self._runner.traffic.unsent.append(event.came_at)
+            event.came_at = None
         if isinstance(answer, bytes):
             self._sink.next(answer)
         else:
@@ -129,8 +145,7 @@ class Run:
         if self.task is not None:
             self.task.cancel()
         if self._mailbox is not None:
-            self._runner.traffic.conflated += self._mailbox.conflated
-            self._runner.traffic.subscriptions -= 1
+            self._runner.traffic.closed_mailbox(self._mailbox)
             self._mailbox.close()
             self._mailbox = None
 
@@ -142,10 +157,13 @@ class Run:
                 result = await executed(operation, request.variables, context, suggestions=settings.suggestions)
         except TimeoutError:
             raise TookTooLong(f"It took longer than {limit_s:g} s; ask for less.", limit=limit_s) from None
-        self._sink.next(encoded(result))
+        self._sink.next(encoded(result, operation.timed))
         self._sink.complete()
 
-    async def _subscribe(self, operation: Operation, request: GraphQLRequest, context: Context) -> None:
+    async def _subscribe(
+        self, operation: Operation, request: GraphQLRequest, context: Context
+    ) -> AsyncGenerator[Any, None] | None:
+        """What is to be sent each by each; None where a mailbox brings it, or nothing comes."""
         executor = operation.compiled.executor(
             request.variables or {}, context, hide_suggestions=not self._runner.settings.suggestions
         )
@@ -155,29 +173,38 @@ class Run:
         if executor.is_awaitable(source):
             source = await source
         if isinstance(source, ExecutionResult):
-            faults = masked(source.errors or [], context.request_id)
-            self._sink.error(orjson.dumps([fault.formatted for fault in faults]))
-            return
+            self._fail(masked(source.errors or [], context.request_id))
+            return None
         self._selection = self._runner.selections.of(executor)
         if isinstance(source, Mailbox):
             self._mailbox = source
-            self._runner.traffic.subscriptions += 1
+            self._runner.traffic.mailboxes.add(source)
             source.read_by(self)
-        else:
-            await self._send_each(source)
+            return None
+        streaming: AsyncGenerator[Any, None] = source
+        return streaming
+
+    def _fail(self, errors: Sequence[GraphQLError]) -> None:
+        """Tell the client of errors after which nothing follows."""
+        self._runner.meter.unknown.failed(errors)
+        self._sink.error(orjson.dumps([error.formatted for error in errors]))
 
     async def _send_each(self, source: AsyncGenerator[Any, None]) -> None:
         """Send every one of them: the source waits while the client is slow, so none is dropped and none piles up."""
         assert self._selection is not None
-        async with aclosing(source):
-            async for payload in source:
-                while not self._sink.has_room:
-                    self._room = asyncio.get_running_loop().create_future()
-                    self._sink.wait(self)
-                    await self._room
-                answer = self._selection.answer(Event("", (0, 0), payload))
-                self._sink.next(answer if isinstance(answer, bytes) else await answer)
-        self._sink.complete()
+        self._runner.traffic.streams += 1
+        try:
+            async with aclosing(source):
+                async for payload in source:
+                    while not self._sink.has_room:
+                        self._room = asyncio.get_running_loop().create_future()
+                        self._sink.wait(self)
+                        await self._room
+                    answer = self._selection.answer(Event("", (0, 0), payload))
+                    self._sink.next(answer if isinstance(answer, bytes) else await answer)
+            self._sink.complete()
+        finally:
+            self._runner.traffic.streams -= 1
 
     def _answered(self, answer: "asyncio.Task[bytes]") -> None:
         self._is_answering = False

@@ -49,7 +49,7 @@ class TransportWS:
         self._runner = runner
         self._settings = runner.settings
         self._is_allowed = origin_check(runner.settings.allowed_origins)
-        self._flusher = Flusher()
+        self._flusher = Flusher(runner.traffic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until it ends."""
@@ -247,7 +247,10 @@ class Connection:
                 refused = TooManyOperations(
                     f"{most} operations are under way on this connection; complete one first.", limit=most
                 )
-                sink.error(orjson.dumps(refusal(refused)))
+                told = refusal(refused)
+                self._runner.meter.refused(told)
+                self._runner.meter.unknown.whole.observe(0.0)
+                sink.error(orjson.dumps(told))
                 return
             context = Context(world=self._world, viewer=viewer)
             self._under_way[name] = self._runner.start(request, self._documents.prepare, context, sink)

@@ -82,7 +82,7 @@ async def test_counts_agree_with_what_clients_counted(ticker: Ticker) -> None:
             await client.subscribe(VARIABLE, s=symbols)
         for _ in range(50):
             await ticker.tick("A", "B", "C")
-        counted = len(clients)  # the greetings
+        counted, missed = len(clients), 0  # the greetings
         for client, symbols in zip(clients, watched, strict=True):
             seen: dict[str, list[float]] = {symbol: [] for symbol in symbols}
             while any(prices[-1:] != [51.0] for prices in seen.values()):
@@ -91,10 +91,11 @@ async def test_counts_agree_with_what_clients_counted(ticker: Ticker) -> None:
                 counted += 1
             for prices in seen.values():
                 assert prices == sorted(set(prices)), "in order, and nothing twice"
+            missed += sum(int(prices[-1] - prices[0]) + 1 - len(prices) for prices in seen.values())
         traffic = endpoint.runner.traffic
         assert traffic.messages == counted
-        # Nobody was slow, so each had every tick from its snapshot on.
-        assert traffic.conflated == 0
+        # What came between a snapshot and its reading may have been replaced, and nothing else.
+        assert missed <= traffic.conflated <= missed + 3 * len(clients)
 
 
 async def test_a_fault_of_one_selection_is_not_that_of_others(ticker: Ticker) -> None:
