@@ -26,9 +26,10 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/smartfin schema --check
 	$(BIN)/python -m pytest $(PARALLEL)
 
-audits: .venv/.installed-dev ## pass the audits of npm graphql-http, with npm graphql-ws as a client (needs Node)
+audits: .venv/.installed-dev ## pass the audits of npm graphql-http, npm graphql-ws and promtool (needs both)
 	npm --prefix tests/gateway/audits ci
 	$(BIN)/python -m pytest -m node tests/gateway
+	$(BIN)/python -m pytest -m tools tests/inside
 
 long: .venv/.installed-dev ## pass the long forms of tests
 	$(BIN)/python -m pytest -m long

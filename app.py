@@ -38,11 +38,14 @@ from errors import StoreUnavailable
 from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.auth import Authenticator
 from gateway.documents import Documents
-from gateway.health import livez, readyz
 from gateway.http import GraphQLEndpoint
 from gateway.origins import cors
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
+from inside.health import livez, readyz
+from inside.metrics import Answering, Collecting, Metrics, metrics
+from inside.port import operators_port
+from inside.pulse import Pulse
 from jobs.checkup import Checkup
 from jobs.refill import Refill
 from jobs.worker import Worker
@@ -79,6 +82,8 @@ class State(TypedDict):
     authenticator: Authenticator
     database: Database
     redis: Redis
+    router: Router
+    metrics: Metrics
     prepared: asyncio.Event
     draining: asyncio.Event
 
@@ -109,6 +114,7 @@ class Supply:
     bars: BarStore
     supply: BarSupply
     worker: Worker
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -123,11 +129,42 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
         bars = BarStore(database, partitions, Archive(database, settings.archive_url))
         supply = BarSupply(bars, router)
         queue = JobQueue(redis, Keys(settings.mode))
+        worker = _worker(settings, queue, bars, supply, assets, partitions)
+        measured = Metrics(
+            mode=settings.mode.value,
+            database=database,
+            redis=redis,
+            router=router,
+            budgets=budgets,
+            bars=bars,
+            supply=supply,
+            jobs=queue,
+            pulse=Pulse(),
+            worker=worker,
+        )
         try:
-            yield Supply(database, bars, supply, _worker(settings, queue, bars, supply, assets, partitions))
+            yield Supply(database, bars, supply, worker, measured)
         finally:
             await supply.aclose()
             await router.aclose()
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """The jobs of the mode are done until this is closed."""
+    async with open_supply(settings) as supply:
+        prepared, metrics = asyncio.Event(), supply.metrics
+        prepared.set()
+        state = {
+            "database": metrics.database,
+            "redis": metrics.redis,
+            "router": metrics.router,
+            "metrics": metrics,
+            "prepared": prepared,
+            "draining": asyncio.Event(),
+        }
+        async with tended(supply.worker.run, metrics.pulse.run), operators_port(settings, state):
+            yield
 
 
 def _worker(
@@ -154,7 +191,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        async with opened(settings, schema) as state:
+        async with opened(settings, schema, runner) as state:
             yield state
 
     return Starlette(
@@ -164,6 +201,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/livez", livez),
             Route("/readyz", readyz),
+            *([Route("/metrics", metrics)] if settings.metrics and settings.workers == 1 else []),
             *([Mount("/assets/graphiql", BuiltFiles(GRAPHIQL))] if settings.graphiql else []),
         ],
         middleware=cors(settings.allowed_origins),
@@ -172,13 +210,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, schema: Schema) -> AsyncIterator[State]:
+async def opened(settings: Settings, schema: Schema, runner: Runner) -> AsyncIterator[State]:
     """Everything that the role of the settings needs, running, and closed at the end."""
     async with AsyncExitStack() as stack:
-        yield await _open(settings, schema, stack)
+        yield await _open(settings, schema, runner, stack)
 
 
-async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> State:
+async def _open(settings: Settings, schema: Schema, runner: Runner, stack: AsyncExitStack) -> State:
     urls = stack.enter_context(servers(settings))
     database = Database(urls.database_url, settings.mode.value, settings.database_pool_size)
     stack.push_async_callback(database.aclose)
@@ -232,18 +270,51 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         tried.set()
         await asyncio.Event().wait()
 
-    runs = [prepare, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
+    pulse = Pulse()
+    runs = [prepare, pulse.run, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
+    collecting, worker = None, None
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
         refill = Refill(supply)
-        streams = Streams(router, hours.is_open, refill.missed)
-        forming = partial(FormingBars, router=router, store=bars, live=live_bars, always_open=world.synthetic)
-        runs += [refill.run, Collector(redis, keys, cache, world.recorder, streams, forming).run]
+        collecting = _collecting(world, redis, keys, live_bars, hours, refill)
+        runs += [refill.run, collecting.collector.run]
         waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
         stack.push_async_callback(waiting.aclose)
-        runs.append(_worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions).run)
+        worker = _worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
+        runs.append(worker.run)
     await stack.enter_async_context(tended(*runs))
+    await _wait_a_while(tried, prepared)
+    documents = Documents(schema, settings, DocumentStore(redis, keys), runner.meter)
+    state = State(
+        world=world,
+        documents=documents,
+        authenticator=Authenticator(tokens, users),
+        database=database,
+        redis=redis,
+        router=router,
+        metrics=Metrics(
+            mode=settings.mode.value,
+            database=database,
+            redis=redis,
+            router=router,
+            budgets=budgets,
+            bars=bars,
+            supply=supply,
+            jobs=world.jobs,
+            pulse=pulse,
+            worker=worker,
+            answering=Answering(runner, documents, hub, world.recorder, world.quotes_served),
+            collecting=collecting,
+        ),
+        prepared=prepared,
+        draining=asyncio.Event(),
+    )
+    await stack.enter_async_context(operators_port(settings, state))
+    return state
+
+
+async def _wait_a_while(tried: asyncio.Event, prepared: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(PREPARE_S):
             await tried.wait()
@@ -251,15 +322,14 @@ async def _open(settings: Settings, schema: Schema, stack: AsyncExitStack) -> St
         logger.warning("it takes long to prepare")
     if not prepared.is_set():
         logger.warning("serving before everything is prepared; /readyz is 503 until then")
-    return State(
-        world=world,
-        documents=Documents(schema, settings, DocumentStore(redis, keys)),
-        authenticator=Authenticator(tokens, users),
-        database=database,
-        redis=redis,
-        prepared=prepared,
-        draining=asyncio.Event(),
-    )
+
+
+def _collecting(
+    world: World, redis: Redis, keys: Keys, live_bars: LiveBars, hours: Hours, refill: Refill
+) -> Collecting:
+    streams = Streams(world.router, hours.is_open, refill.missed)
+    forming = partial(FormingBars, router=world.router, store=world.bars, live=live_bars, always_open=world.synthetic)
+    return Collecting(Collector(redis, keys, world.quote_cache, world.recorder, streams, forming), streams, hours)
 
 
 async def _prepare(

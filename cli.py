@@ -61,11 +61,11 @@ def _settings(**options: Any) -> "Settings":
 @commands.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer; 1 if left out.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="The make-believe exchange, or real data.")
 @click.option("--role", type=click.Choice(["all", "api"]), help="Answer and collect, or answer only.")
-def serve(workers: int, **options: Any) -> None:
+def serve(**options: Any) -> None:
     """Serve GraphQL over HTTP and WebSocket."""
     settings = _settings(**options)
     listening = _listen(settings.host, settings.port)
@@ -75,7 +75,7 @@ def serve(workers: int, **options: Any) -> None:
     from gateway import server
 
     with servers(settings):  # before and after every worker: a folder that will not do is told of once
-        server.serve(settings, listening, workers)
+        server.serve(settings, listening, settings.workers)
 
 
 @commands.command()
@@ -87,6 +87,7 @@ def collect(**options: Any) -> None:
     import logging.config
 
     from app import opened
+    from gateway.running import Runner
     from gateway.server import logging_config
     from schema.build import build_schema
 
@@ -95,7 +96,7 @@ def collect(**options: Any) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, told.set)
-        async with opened(settings, build_schema()):
+        async with opened(settings, build_schema(), Runner(settings)):
             click.echo(f"SmartFin collects (pid {os.getpid()}).")
             await told.wait()
 
@@ -331,14 +332,13 @@ def archive(*, before: datetime | None, restore: bool, **options: Any) -> None:
 def work(**options: Any) -> None:
     """Do jobs (backfills, upkeep) until told to end; `serve` does them too, but for `--role api`."""
     settings = _settings(**options)
-    from app import open_supply
-    from live.tending import tended
+    from app import working
 
     async def run() -> None:
         ended = asyncio.Event()
         for told in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, ended.set)
-        async with open_supply(settings) as opened, tended(opened.worker.run):
+        async with working(settings):
             click.echo(f"Doing the jobs of {settings.mode}.")
             await ended.wait()
 

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", alias="SMARTFIN_HOST", description="Address to listen on.")
     port: int = Field(8000, alias="SMARTFIN_PORT", ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(
+        1, alias="SMARTFIN_WORKERS", ge=1, le=64, description="Processes of `smartfin serve` that answer clients."
+    )
     role: Role = Field(
         Role.ALL,
         alias="SMARTFIN_ROLE",
@@ -337,6 +340,18 @@ class Settings(BaseSettings):
     )
     kraken_url: str = Field("https://api.kraken.com", alias="SMARTFIN_KRAKEN_URL", description="Kraken's API.")
     kraken_ws_url: str = Field("wss://ws.kraken.com", alias="SMARTFIN_KRAKEN_WS_URL", description="Kraken's stream.")
+    metrics: bool = Field(
+        default_factory=_unless_production,
+        alias="SMARTFIN_METRICS",
+        description="Whether `/metrics` is answered on the port of clients; with several workers it never is.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        alias="SMARTFIN_METRICS_PORT",
+        ge=1,
+        le=65535,
+        description="Port of `/metrics` alone, for each process; the workers of one take those that follow too.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
     )

@@ -127,7 +127,7 @@ class GraphQLEndpoint:
 
     def _refused(self, error: SmartFinError, media_type: str | None) -> Answer:
         self._meter.refused(refusal(error))
-        # Of a well-formed request, application/json has always said 200 whatever came of it, and its clients rely on it.
+        # Of a well-formed request, application/json has always said 200 whatever came of it; its clients rely on it.
         well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
         shown = media_type if media_type and media_type != EVENT_STREAM else JSON
         answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-READY_S = 0.2
+READY_S: Final = 0.2
 
 
 async def livez(request: Request) -> Response:
@@ -15,7 +16,10 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 once PostgreSQL and Redis answer within 0.2 s, until the server ends; else 503, which says what is amiss."""
+    """200 once PostgreSQL and Redis answer within 0.2 s, until the server ends; else 503, which says what is amiss.
+
+    The breakers of the sources are told as well; a source that fails takes no process out of service.
+    """
     state = request.state
     checks = {"postgresql": state.database.ping(), "redis": state.redis.ping()}
     answers = await asyncio.gather(*map(_answers, checks.values()))
@@ -24,7 +28,8 @@ async def readyz(request: Request) -> Response:
         "serving": not state.draining.is_set(),
     }
     ready = all(parts.values())
-    return JSONResponse({"ready": ready, **parts}, status_code=200 if ready else 503)
+    sources = {name: health.breaker for name, health in state.router.health.items()}
+    return JSONResponse({"ready": ready, **parts, "sources": sources}, status_code=200 if ready else 503)
 
 
 async def _answers(check: Awaitable[object]) -> bool:
