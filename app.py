@@ -39,7 +39,9 @@ from gateway.assets import GRAPHIQL, BuiltFiles
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.openapi import described
 from gateway.origins import cors
+from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from inside.health import livez, readyz
@@ -198,6 +200,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=[
             Route("/graphql", GraphQLEndpoint(runner)),
             WebSocketRoute("/graphql", TransportWS(runner)),
+            Mount("/api", routes=api(settings, described(schema))),
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/livez", livez),
             Route("/readyz", readyz),

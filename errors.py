@@ -3,13 +3,19 @@
     SmartFinError
     ├── RequestError            what the caller can fix
     │   ├── InvalidSymbol         INVALID_SYMBOL
+    │   ├── InvalidSymbols        INVALID_SYMBOLS
     │   ├── TooManySymbols        TOO_MANY_SYMBOLS
     │   ├── SymbolNotFound        SYMBOL_NOT_FOUND
     │   ├── MarketNotFound        MARKET_NOT_FOUND
+    │   ├── InvalidInterval       INVALID_INTERVAL
     │   ├── InvalidWindow         INVALID_WINDOW
+    │   ├── InvalidFromDate       INVALID_FROM_DATE
+    │   ├── InvalidToDate         INVALID_TO_DATE
     │   ├── InvalidLimit          INVALID_LIMIT
     │   ├── InvalidPeriod         INVALID_PERIOD
     │   ├── InvalidParameter      INVALID_PARAMETER
+    │   ├── MissingIndicators     MISSING_INDICATORS
+    │   ├── UnknownIndicator      UNKNOWN_INDICATOR
     │   ├── InvalidCursor         INVALID_CURSOR
     │   ├── TooManyJobs           TOO_MANY_JOBS
     │   ├── TooManyOperations     TOO_MANY_OPERATIONS
@@ -18,6 +24,7 @@
     │   ├── ProtocolError         how it was asked
     │   │   ├── MalformedRequest      MALFORMED_REQUEST
     │   │   ├── BatchRefused          BATCH_REFUSED
+    │   │   ├── NothingHere           NOT_FOUND
     │   │   ├── MethodNotAllowed      METHOD_NOT_ALLOWED
     │   │   ├── NotAcceptable         NOT_ACCEPTABLE
     │   │   └── UnsupportedMediaType  UNSUPPORTED_MEDIA_TYPE
@@ -95,6 +102,12 @@ class InvalidSymbol(RequestError):
     code = "INVALID_SYMBOL"
 
 
+class InvalidSymbols(RequestError):
+    """No symbol is named where at least one must be."""
+
+    code = "INVALID_SYMBOLS"
+
+
 class TooManySymbols(RequestError):
     """More symbols than one question may name."""
 
@@ -113,10 +126,28 @@ class MarketNotFound(RequestError):
     code = "MARKET_NOT_FOUND"
 
 
+class InvalidInterval(RequestError):
+    """There are no bars of such a length."""
+
+    code = "INVALID_INTERVAL"
+
+
 class InvalidWindow(RequestError):
     """The two ends of a window do not fit together, or one is not an instant."""
 
     code = "INVALID_WINDOW"
+
+
+class InvalidFromDate(RequestError):
+    """The beginning of a window is not an instant."""
+
+    code = "INVALID_FROM_DATE"
+
+
+class InvalidToDate(RequestError):
+    """The end of a window is not an instant."""
+
+    code = "INVALID_TO_DATE"
 
 
 class InvalidLimit(RequestError):
@@ -135,6 +166,18 @@ class InvalidParameter(RequestError):
     """Another argument is outside its range."""
 
     code = "INVALID_PARAMETER"
+
+
+class MissingIndicators(RequestError):
+    """No indicator is named where at least one must be."""
+
+    code = "MISSING_INDICATORS"
+
+
+class UnknownIndicator(RequestError):
+    """There is no indicator of this name."""
+
+    code = "UNKNOWN_INDICATOR"
 
 
 class InvalidCursor(RequestError):
@@ -181,6 +224,12 @@ class BatchRefused(ProtocolError):
     """An array of requests, where one request is taken at a time."""
 
     code = "BATCH_REFUSED"
+
+
+class NothingHere(ProtocolError):
+    """A path that leads nowhere."""
+
+    code = "NOT_FOUND"
 
 
 class MethodNotAllowed(ProtocolError):

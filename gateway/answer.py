@@ -9,10 +9,15 @@ from starlette.types import Send
 
 from errors import (
     BodyTooLarge,
+    Forbidden,
     InternalError,
     MethodNotAllowed,
+    NoData,
     NotAcceptable,
+    NothingHere,
+    SourceUnavailable,
     StoreUnavailable,
+    SymbolNotFound,
     TookTooLong,
     Unauthenticated,
     UnsupportedMediaType,
@@ -25,11 +30,16 @@ _STATUSES = {
     kind.code: status
     for kind, status in (
         (Unauthenticated, 401),
+        (Forbidden, 403),
+        (NothingHere, 404),
+        (SymbolNotFound, 404),
+        (NoData, 404),
         (MethodNotAllowed, 405),
         (NotAcceptable, 406),
         (BodyTooLarge, 413),
         (UnsupportedMediaType, 415),
         (InternalError, 500),
+        (SourceUnavailable, 503),
         (StoreUnavailable, 503),
         (TookTooLong, 504),
     )
@@ -45,6 +55,7 @@ class Answer:
     content_type: str
     status: int = 200
     headers: Headers = field(default_factory=lambda: [NOT_KEPT])
+    is_compressed: bool = False
 
 
 def status_of(code: str, otherwise: int = 400) -> int:
@@ -69,10 +80,10 @@ async def send_answer(
         *answer.headers,
     ]
     body = answer.body
-    if len(body) >= compress_from_bytes and takes_gzip(asked.get(b"accept-encoding")):
+    if len(body) >= compress_from_bytes and not answer.is_compressed and takes_gzip(asked.get(b"accept-encoding")):
         body = compressed(body)
         headers.append((b"content-encoding", b"gzip"))
-    if answer.status != 304:
+    if answer.status not in {204, 304}:
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

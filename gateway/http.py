@@ -3,14 +3,12 @@
 import logging
 from functools import partial
 from time import perf_counter
-from urllib.parse import parse_qsl
 
 import orjson
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
 from errors import (
-    BodyTooLarge,
     DocumentError,
     LimitExceeded,
     MalformedRequest,
@@ -31,13 +29,11 @@ from gateway.execution import encoded, encoded_refusal, executed, refusal
 from gateway.masking import unexpected
 from gateway.meter import GONE
 from gateway.negotiation import EVENT_STREAM, JSON, answer_type, is_json, wants_page
-from gateway.request import GraphQLRequest
+from gateway.request import GraphQLRequest, check_size, query_parameters
 from gateway.running import Runner
 from resolvers.world import Context
 
 logger = logging.getLogger(__name__)
-
-_MAX_PARAMETERS = 10
 
 
 class GraphQLEndpoint:
@@ -153,20 +149,11 @@ class GraphQLEndpoint:
             body = b"".join(parts)
         if message["type"] == "http.disconnect":
             raise ClientGone
-        _check_size(len(body), limit)
+        check_size(len(body), limit)
         return bytes(body)
 
     def _got(self, query_string: bytes) -> GraphQLRequest:
-        _check_size(len(query_string), self._settings.max_body_bytes)
-        try:
-            pairs = parse_qsl(
-                query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
-            )
-        except ValueError as error:
-            raise MalformedRequest(f"The query string cannot be read: {error}.") from None
-        parameters: dict[str, object] = dict(pairs)
-        if len(parameters) < len(pairs):
-            raise MalformedRequest("A parameter of the query string is there twice.")
+        parameters: dict[str, object] = {**query_parameters(query_string, self._settings.max_body_bytes)}
         for name in ("variables", "extensions"):
             if parameters.get(name):
                 parameters[name] = _json(str(parameters[name]), f"`{name}`")
@@ -192,9 +179,6 @@ def _json(text: bytes | str, what: str) -> object:
         raise MalformedRequest(f"{what} is not JSON: {error}.") from None
 
 
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        raise BodyTooLarge(f"The request has more than {limit} bytes.", limit=limit)
 
 
 def _answer(body: bytes, media_type: str, status: int = 200) -> Answer:

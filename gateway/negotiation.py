@@ -24,6 +24,11 @@ def answer_type(accept: bytes | None) -> str | None:
     return JSON if accept is None else _answer_type(accept[:_READ_BYTES])
 
 
+def best_type(accept: bytes | None, offers: tuple[str, ...]) -> str | None:
+    """Of media types that we can give, the one that suits best, the first among equals; None: none will do."""
+    return offers[0] if accept is None else _best_type(accept[:_READ_BYTES], offers)
+
+
 def wants_page(accept: bytes | None) -> bool:
     """Whether a browser navigates here: it names HTML, which no GraphQL client does."""
     return accept is not None and _wants_page(accept[:_READ_BYTES])
@@ -60,6 +65,14 @@ def _answer_type(accept: bytes) -> str | None:
         if quality and rank > best:
             best, found = rank, answer
     return found
+
+
+@lru_cache(256)
+def _best_type(accept: bytes, offers: tuple[str, ...]) -> str | None:
+    ranges = _ranges(accept)
+    named = [(offer, *_quality(offer, ranges)) for offer in offers]
+    best, _, quality = max(named, key=lambda one: (one[2], one[1]))  # the first of several
+    return best if quality else None
 
 
 @lru_cache(256)

@@ -1,9 +1,12 @@
 """A GraphQL request as it is asked, whatever carried it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
-from errors import BatchRefused, MalformedRequest
+from errors import BatchRefused, BodyTooLarge, MalformedRequest
+
+MAX_PARAMETERS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,24 @@ def _of(parameters: dict[str, Any], name: str, kind: type, said: str) -> Any:
     if value is None or isinstance(value, kind):
         return value
     raise MalformedRequest(f"`{name}` must be {said} or null.")
+
+
+def query_parameters(query_string: bytes, max_bytes: int) -> dict[str, str]:
+    """What a query string says by name. Raises BodyTooLarge, MalformedRequest."""
+    check_size(len(query_string), max_bytes)
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError as error:
+        raise MalformedRequest(f"The query string cannot be read: {error}.") from None
+    parameters = dict(pairs)
+    if len(parameters) < len(pairs):
+        raise MalformedRequest("A parameter of the query string is there twice.")
+    return parameters
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raises BodyTooLarge for a request of more bytes."""
+    if size > limit:
+        raise BodyTooLarge(f"The request has more than {limit} bytes.", limit=limit)

@@ -148,7 +148,7 @@ async def history(
 ) -> History:
     """The bars of [start, end), or the newest `last` of them."""
     found = await load_history(info.context.world, symbol, interval, start, end, last, adjustment)
-    info.context.settled += end is not None and _is_settled(found, end)
+    info.context.settled += end is not None and is_settled(found, end)
     return found
 
 
@@ -203,7 +203,7 @@ async def load_history(
     )
 
 
-def _is_settled(history: History, end: datetime) -> bool:
+def is_settled(history: History, end: datetime) -> bool:
     """Whether a window that ends at `end` is over, and nothing of it was left out or may still be corrected."""
     is_over = end + history.interval.span + SETTLED <= datetime.now(UTC)
     is_whole = not history.bars_found.missing and history.provenance.served_from is not ServedFrom.STALE

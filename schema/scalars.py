@@ -38,7 +38,8 @@ def _parse_symbol(value: object) -> str:
     return value
 
 
-def _parse_instant(value: object) -> datetime:
+def parse_instant(value: object) -> datetime:
+    """The instant that a text of RFC 3339 says, a date its midnight in UTC. Raises GraphQLError."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -75,7 +76,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="DateTime",
         description="An instant in UTC, RFC 3339 with Z. As an argument any offset does; a date means its midnight.",
         serialize=_instant_text,
-        parse_value=_parse_instant,
+        parse_value=parse_instant,
     ),
     date: strawberry.scalar(
         name="Date",

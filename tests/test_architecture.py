@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 # ticks go the other way, so `live` reads from `sources` and writes through `db`. `market`, `people`, `errors` and
 # `settings` import nothing of ours, and may be imported by all.
 ALLOWED = {
-    "gateway": {"schema", "resolvers", "live", "db"},
+    "gateway": {"schema", "resolvers", "indicators", "live", "db"},
     "schema": {"resolvers", "indicators", "sources"},
     "resolvers": {"db", "sources", "indicators", "live"},
     "live": {"db", "sources"},

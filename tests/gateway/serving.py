@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from db.documents import DocumentStore
 from db.tokens import AccessTokens
@@ -17,6 +17,7 @@ from db.users import UserStore
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from gateway.wire import WebSocketProtocol
@@ -69,7 +70,11 @@ async def serving(
             "draining": draining,
         }
 
-    routes = [Route("/graphql", GraphQLEndpoint(runner)), WebSocketRoute("/graphql", TransportWS(runner))]
+    routes = [
+        Route("/graphql", GraphQLEndpoint(runner)),
+        WebSocketRoute("/graphql", TransportWS(runner)),
+        Mount("/api", routes=api(chosen, b"{}")),
+    ]
     app = Starlette(routes=routes, lifespan=lifespan)
     config = uvicorn.Config(app, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
