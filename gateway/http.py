@@ -179,7 +179,5 @@ def _json(text: bytes | str, what: str) -> object:
         raise MalformedRequest(f"{what} is not JSON: {error}.") from None
 
 
-
-
 def _answer(body: bytes, media_type: str, status: int = 200) -> Answer:
     return Answer(body, f"{media_type}; charset=utf-8", status)
