@@ -7,6 +7,7 @@ import "./workers";
 import "./styles";
 import { tabs } from "./examples";
 import { fetcher } from "./fetcher";
+import { tab } from "./linked";
 
 const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 
@@ -14,7 +15,15 @@ const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 await Promise.allSettled([document.fonts.load('15px "Fira Code"'), document.fonts.load("15px Roboto")]);
 
 createRoot(document.getElementById("root")!).render(
-  <GraphiQL fetcher={fetcher} plugins={plugins} defaultTabs={tabs} inputValueDeprecation schemaDescription>
+  <GraphiQL
+    fetcher={fetcher}
+    plugins={plugins}
+    defaultTabs={tab ? [tab, ...tabs] : tabs}
+    initialQuery={tab?.query}
+    initialVariables={tab?.variables}
+    inputValueDeprecation
+    schemaDescription
+  >
     <GraphiQL.Logo>
       <a className="graphiql-logo-link" href="/">
         SmartFin

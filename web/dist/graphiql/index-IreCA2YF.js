@@ -149,6 +149,20 @@ query Quotes {
     }
   }
 }
+`,`# The current quote of each symbol at once,
+# then every change, over a WebSocket.
+#
+# The headers below are sent along, as the
+# payload of connection_init.
+
+subscription LiveQuotes {
+  quotes(symbols: ["AAPL", "BTC-USD"], maxPerSecond: 4) {
+    symbol
+    price
+    changePercent
+    time
+  }
+}
 `,`# All that a chart needs, in one answer.
 #
 # An indicator has one value per bar, null
@@ -187,18 +201,116 @@ query Chart {
     }
   }
 }
-`,`# The current quote of each symbol at once,
-# then every change, over a WebSocket.
-#
-# The headers below are sent along, as the
-# payload of connection_init.
+`,`# A chart that moves: the newest bars at once,
+# the forming one among them, and again with
+# every tick, indicators and all.
 
-subscription LiveQuotes {
-  quotes(symbols: ["AAPL", "BTC-USD"], maxPerSecond: 4) {
-    symbol
-    price
-    changePercent
-    time
+subscription MovingChart {
+  history(symbol: "BTC-USD", interval: M1, last: 2) {
+    bars {
+      time
+      open
+      high
+      low
+      close
+      volume
+      isFinal
+    }
+    indicators {
+      sma(period: 20)
+      superTrend {
+        line
+        direction
+      }
+    }
   }
 }
-`].map(e=>({query:e}));function kR(e){return e===null?`null`:Array.isArray(e)?`array`:typeof e}function AR(e){return kR(e)===`object`}function jR(e){return Array.isArray(e)&&e.length>0&&e.every(e=>`message`in e)}function MR(e,t){return e.length<124?e:t}var NR=(e=>(e[e.InternalServerError=4500]=`InternalServerError`,e[e.InternalClientError=4005]=`InternalClientError`,e[e.BadRequest=4400]=`BadRequest`,e[e.BadResponse=4004]=`BadResponse`,e[e.Unauthorized=4401]=`Unauthorized`,e[e.Forbidden=4403]=`Forbidden`,e[e.SubprotocolNotAcceptable=4406]=`SubprotocolNotAcceptable`,e[e.ConnectionInitialisationTimeout=4408]=`ConnectionInitialisationTimeout`,e[e.ConnectionAcknowledgementTimeout=4504]=`ConnectionAcknowledgementTimeout`,e[e.SubscriberAlreadyExists=4409]=`SubscriberAlreadyExists`,e[e.TooManyInitialisationRequests=4429]=`TooManyInitialisationRequests`,e))(NR||{}),PR=(e=>(e.ConnectionInit=`connection_init`,e.ConnectionAck=`connection_ack`,e.Ping=`ping`,e.Pong=`pong`,e.Subscribe=`subscribe`,e.Next=`next`,e.Error=`error`,e.Complete=`complete`,e))(PR||{});function FR(e){if(!AR(e))throw Error(`Message is expected to be an object, but got ${kR(e)}`);if(!e.type)throw Error(`Message is missing the 'type' property`);if(typeof e.type!=`string`)throw Error(`Message is expects the 'type' property to be a string, but got ${kR(e.type)}`);switch(e.type){case`connection_init`:case`connection_ack`:case`ping`:case`pong`:if(e.payload!=null&&!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object or nullish or missing, but got "${e.payload}"`);break;case`subscribe`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object, but got ${kR(e.payload)}`);if(typeof e.payload.query!=`string`)throw Error(`"${e.type}" message payload expects the 'query' property to be a string, but got ${kR(e.payload.query)}`);if(e.payload.variables!=null&&!AR(e.payload.variables))throw Error(`"${e.type}" message payload expects the 'variables' property to be a an object or nullish or missing, but got ${kR(e.payload.variables)}`);if(e.payload.operationName!=null&&kR(e.payload.operationName)!==`string`)throw Error(`"${e.type}" message payload expects the 'operationName' property to be a string or nullish or missing, but got ${kR(e.payload.operationName)}`);if(e.payload.extensions!=null&&!AR(e.payload.extensions))throw Error(`"${e.type}" message payload expects the 'extensions' property to be a an object or nullish or missing, but got ${kR(e.payload.extensions)}`);break;case`next`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object, but got ${kR(e.payload)}`);break;case`error`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!jR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an array of GraphQL errors, but got ${JSON.stringify(e.payload)}`);break;case`complete`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);break;default:throw Error(`Invalid message 'type' property "${e.type}"`)}return e}function IR(e,t){return FR(typeof e==`string`?JSON.parse(e,t):e)}function LR(e,t){return FR(e),JSON.stringify(e,t)}function RR(e){let{url:t,connectionParams:n,lazy:r=!0,onNonLazyError:i=console.error,lazyCloseTimeout:a=0,keepAlive:o=0,disablePong:s,connectionAckWaitTimeout:c=0,retryAttempts:l=5,retryWait:u=async function(e){let t=2**e;await new Promise(e=>setTimeout(e,t*1e3+Math.floor(Math.random()*2700+300)))},shouldRetry:d=BR,on:f,webSocketImpl:p,generateID:m=function(){return`xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx`.replace(/[xy]/g,e=>{let t=Math.random()*16|0;return(e==`x`?t:t&3|8).toString(16)})},jsonMessageReplacer:h,jsonMessageReviver:g}=e,_;if(p){if(!HR(p))throw Error(`Invalid WebSocket implementation provided`);_=p}else typeof WebSocket<`u`?_=WebSocket:typeof global<`u`?_=global.WebSocket||global.MozWebSocket:typeof window<`u`&&(_=window.WebSocket||window.MozWebSocket);if(!_)throw Error("WebSocket implementation missing; on Node you can `import WebSocket from 'ws';` and pass `webSocketImpl: WebSocket` to `createClient`");let v=_,y=(()=>{let e=(()=>{let e={};return{on(t,n){return e[t]=n,()=>{delete e[t]}},emit(t){`id`in t&&e[t.id]?.(t)}}})(),t={connecting:f?.connecting?[f.connecting]:[],opened:f?.opened?[f.opened]:[],connected:f?.connected?[f.connected]:[],ping:f?.ping?[f.ping]:[],pong:f?.pong?[f.pong]:[],message:f?.message?[e.emit,f.message]:[e.emit],closed:f?.closed?[f.closed]:[],error:f?.error?[f.error]:[]};return{onMessage:e.on,on(e,n){let r=t[e];return r.push(n),()=>{let e=r.indexOf(n);e>-1&&r.splice(e,1)}},emit(e,...n){for(let r of[...t[e]])r(...n)}}})();function b(e){let t=[y.on(`error`,n=>{t.forEach(e=>e()),e(n)}),y.on(`closed`,n=>{t.forEach(e=>e()),e(n)})];return()=>t.forEach(e=>e())}let x,S=0,C,w=!1,T=0,E=!1;async function D(){clearTimeout(C);let[e,r]=await(x??=new Promise((e,r)=>(async()=>{if(w){if(await u(T),!S)return x=void 0,r({code:1e3,reason:`All Subscriptions Gone`});T++}y.emit(`connecting`,w);let i=new v(typeof t==`function`?await t():t,`graphql-transport-ws`),a,l;function d(){isFinite(o)&&o>0&&(clearTimeout(l),l=setTimeout(()=>{i.readyState===v.OPEN&&(i.send(LR({type:PR.Ping})),y.emit(`ping`,!1,void 0))},o))}b(e=>{x=void 0,clearTimeout(a),clearTimeout(l),r(e),e instanceof zR&&(i.close(4499,`Terminated`),i.onerror=null,i.onclose=null)}),i.onerror=e=>y.emit(`error`,e),i.onclose=e=>y.emit(`closed`,e),i.onopen=async()=>{try{y.emit(`opened`,i);let e=typeof n==`function`?await n():n;if(i.readyState!==v.OPEN)return;i.send(LR(e?{type:PR.ConnectionInit,payload:e}:{type:PR.ConnectionInit},h)),isFinite(c)&&c>0&&(a=setTimeout(()=>{i.close(NR.ConnectionAcknowledgementTimeout,`Connection acknowledgement timeout`)},c)),d()}catch(e){y.emit(`error`,e),i.close(NR.InternalClientError,MR(e instanceof Error?e.message:String(e),`Internal client error`))}};let f=!1;i.onmessage=({data:t})=>{try{let n=IR(t,g);if(y.emit(`message`,n),n.type===`ping`||n.type===`pong`){y.emit(n.type,!0,n.payload),n.type===`pong`?d():s||(i.send(LR(n.payload?{type:PR.Pong,payload:n.payload}:{type:PR.Pong},h)),y.emit(`pong`,!1,n.payload));return}if(f)return;if(n.type!==PR.ConnectionAck)throw Error(`First message cannot be of type ${n.type}`);clearTimeout(a),f=!0,y.emit(`connected`,i,n.payload,w),w=!1,T=0;let r=new Promise((e,t)=>b(t));r.catch(()=>{}),e([i,r])}catch(e){i.onmessage=null,y.emit(`error`,e),i.close(NR.BadResponse,MR(e instanceof Error?e.message:String(e),`Bad response`))}}})()));e.readyState===v.CLOSING&&await r;let i=()=>{},l=new Promise(e=>i=e);return[e,i,new Promise((t,n)=>{let i=b(n);e.readyState!==v.OPEN&&r.catch(n),l.then(()=>{if(i(),!S){let t=()=>e.close(1e3,`Normal Closure`);isFinite(a)&&a>0?(clearTimeout(C),C=setTimeout(()=>{!S&&e.readyState===v.OPEN&&t()},a)):t()}t()})})]}function O(e){if(BR(e)&&(VR(e.code)||[NR.InternalServerError,NR.InternalClientError,NR.BadRequest,NR.BadResponse,NR.Unauthorized,NR.SubprotocolNotAcceptable,NR.SubscriberAlreadyExists,NR.TooManyInitialisationRequests].includes(e.code)))throw e;if(E)return!1;if(BR(e)&&e.code===1e3)return S>0;if(!l||T>=l||!d(e))throw e;return w=!0}r||(async()=>{for(S++;;)try{let[,,e]=await D();await e}catch(e){try{if(!O(e))return}catch(e){return i?.(e)}}})();function k(e,t){let n=m(e),r=!1,i=!1,a=()=>{S--,r=!0};return(async()=>{for(S++;;)try{let[o,s,c]=await D();if(r)return c.catch(()=>{}),s();let l=y.onMessage(n,e=>{switch(e.type){case PR.Next:t.next(e.payload);return;case PR.Error:i=!0,r=!0,t.error(e.payload),a();return;case PR.Complete:r=!0,a();return}});o.send(LR({id:n,type:PR.Subscribe,payload:e},h)),a=()=>{!r&&o.readyState===v.OPEN&&o.send(LR({id:n,type:PR.Complete},h)),S--,r=!0,s()},await c.finally(l);return}catch(e){if(!O(e))return}})().then(()=>{i||t.complete()}).catch(e=>{t.error(e)}),()=>{r||a()}}return{on:y.on,subscribe:k,iterate(e){let t=[],n={done:!1,error:null,resolve:()=>{}},r=k(e,{next(e){t.push(e),n.resolve()},error(e){n.done=!0,n.error=e,n.resolve()},complete(){n.done=!0,n.resolve()}}),i=async function*(){for(;;){for(t.length||await new Promise(e=>n.resolve=e);t.length;)yield t.shift();if(n.error)throw n.error;if(n.done)return}}();return i.throw=async e=>(n.done||(n.done=!0,n.error=e,n.resolve()),{done:!0,value:void 0}),i.return=async()=>(r(),{done:!0,value:void 0}),i},async dispose(){if(E=!0,x){let[e]=await x;e.close(1e3,`Normal Closure`)}},terminate(){x&&y.emit(`closed`,new zR)}}}var zR=class extends Error{name=`TerminatedCloseEvent`;message=`4499: Terminated`;code=4499;reason=`Terminated`;wasClean=!1};function BR(e){return AR(e)&&`code`in e&&`reason`in e}function VR(e){return![1e3,1001,1006,1005,1012,1013,1014].includes(e)&&e>=1e3&&e<=1999}function HR(e){return typeof e==`function`&&`constructor`in e&&`CLOSED`in e&&`CLOSING`in e&&`CONNECTING`in e&&`OPEN`in e}M();var UR=new URL(`/graphql`,location.href),WR=new URL(UR);WR.protocol=WR.protocol.replace(`http`,`ws`);var GR=(e,{headers:t={},documentAST:n}={})=>(n&&D(n,e.operationName))?.operation===`subscription`?qR(e,t):KR(e,t).catch(e=>Promise.reject(JR(e)));async function KR(e,t){let n=new Headers({accept:`application/graphql-response+json, application/json`,"content-type":`application/json`});for(let[e,r]of Object.entries(t))n.set(e,r);let r=await fetch(UR,{method:`POST`,headers:n,body:JSON.stringify(e)}),i=await r.text();if(!r.headers.get(`content-type`)?.includes(`json`))throw Error(`HTTP ${r.status} ${r.statusText}: ${i}`);return JSON.parse(i)}function qR(e,t){let n=RR({url:WR.href,connectionParams:t,retryAttempts:0});return{subscribe:t=>({unsubscribe:n.subscribe(e,{...t,error:e=>t.error(JR(e))})})}}function JR(e){return e instanceof CloseEvent?{message:`The socket was closed: ${e.code} ${e.reason}`.trimEnd()}:e instanceof Event?{message:`No WebSocket at ${WR}`}:e instanceof Error?{message:e.message}:e}var YR=[Xk,Mk()];await Promise.allSettled([document.fonts.load(`15px "Fira Code"`),document.fonts.load(`15px Roboto`)]),(0,m_.createRoot)(document.getElementById(`root`)).render((0,H.jsx)(CR,{fetcher:GR,plugins:YR,defaultTabs:OR,inputValueDeprecation:!0,schemaDescription:!0,children:(0,H.jsx)(CR.Logo,{children:(0,H.jsx)(`a`,{className:`graphiql-logo-link`,href:`/`,children:`SmartFin`})})}));
+`,`# Assets by symbol or name, misspelt or not;
+# page by page with \`after: endCursor\`.
+
+query Search {
+  assets(search: "microsfot", first: 5) {
+    totalCount
+    edges {
+      node {
+        symbol
+        name
+        type
+        exchange
+        quote {
+          price
+          currency
+        }
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`,`# Which markets are open, until when, and
+# where data comes from: health, breaker and
+# what is left of the quotas. \`route\` says
+# which source would be asked, and why not
+# the others.
+
+query Markets {
+  markets {
+    code
+    name
+    phase
+    closesAt
+    nextOpen
+  }
+  sources {
+    name
+    breaker
+    successRate
+    averageResponseMs
+    quotas {
+      window
+      used
+      limit
+    }
+  }
+  route(symbol: "AAPL", capability: STREAM) {
+    source
+    wouldAsk
+    reason
+  }
+}
+`,`# The state of a market at once, and again
+# whenever it changes.
+
+subscription MarketPhase {
+  market(code: "XNYS") {
+    name
+    phase
+    opensAt
+    closesAt
+    nextOpen
+  }
+}
+`,`# Every indicator: what it takes, what it
+# gives, and where its formula comes from.
+
+query Catalog {
+  indicatorCatalog {
+    name
+    title
+    group
+    overlay
+    outputs
+    warmUp
+    parameters {
+      name
+      type
+      default
+      minimum
+      maximum
+    }
+    docs
+  }
+}
+`].map(e=>({query:e}));function kR(e){return e===null?`null`:Array.isArray(e)?`array`:typeof e}function AR(e){return kR(e)===`object`}function jR(e){return Array.isArray(e)&&e.length>0&&e.every(e=>`message`in e)}function MR(e,t){return e.length<124?e:t}var NR=(e=>(e[e.InternalServerError=4500]=`InternalServerError`,e[e.InternalClientError=4005]=`InternalClientError`,e[e.BadRequest=4400]=`BadRequest`,e[e.BadResponse=4004]=`BadResponse`,e[e.Unauthorized=4401]=`Unauthorized`,e[e.Forbidden=4403]=`Forbidden`,e[e.SubprotocolNotAcceptable=4406]=`SubprotocolNotAcceptable`,e[e.ConnectionInitialisationTimeout=4408]=`ConnectionInitialisationTimeout`,e[e.ConnectionAcknowledgementTimeout=4504]=`ConnectionAcknowledgementTimeout`,e[e.SubscriberAlreadyExists=4409]=`SubscriberAlreadyExists`,e[e.TooManyInitialisationRequests=4429]=`TooManyInitialisationRequests`,e))(NR||{}),PR=(e=>(e.ConnectionInit=`connection_init`,e.ConnectionAck=`connection_ack`,e.Ping=`ping`,e.Pong=`pong`,e.Subscribe=`subscribe`,e.Next=`next`,e.Error=`error`,e.Complete=`complete`,e))(PR||{});function FR(e){if(!AR(e))throw Error(`Message is expected to be an object, but got ${kR(e)}`);if(!e.type)throw Error(`Message is missing the 'type' property`);if(typeof e.type!=`string`)throw Error(`Message is expects the 'type' property to be a string, but got ${kR(e.type)}`);switch(e.type){case`connection_init`:case`connection_ack`:case`ping`:case`pong`:if(e.payload!=null&&!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object or nullish or missing, but got "${e.payload}"`);break;case`subscribe`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object, but got ${kR(e.payload)}`);if(typeof e.payload.query!=`string`)throw Error(`"${e.type}" message payload expects the 'query' property to be a string, but got ${kR(e.payload.query)}`);if(e.payload.variables!=null&&!AR(e.payload.variables))throw Error(`"${e.type}" message payload expects the 'variables' property to be a an object or nullish or missing, but got ${kR(e.payload.variables)}`);if(e.payload.operationName!=null&&kR(e.payload.operationName)!==`string`)throw Error(`"${e.type}" message payload expects the 'operationName' property to be a string or nullish or missing, but got ${kR(e.payload.operationName)}`);if(e.payload.extensions!=null&&!AR(e.payload.extensions))throw Error(`"${e.type}" message payload expects the 'extensions' property to be a an object or nullish or missing, but got ${kR(e.payload.extensions)}`);break;case`next`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!AR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an object, but got ${kR(e.payload)}`);break;case`error`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);if(!jR(e.payload))throw Error(`"${e.type}" message expects the 'payload' property to be an array of GraphQL errors, but got ${JSON.stringify(e.payload)}`);break;case`complete`:if(typeof e.id!=`string`)throw Error(`"${e.type}" message expects the 'id' property to be a string, but got ${kR(e.id)}`);if(!e.id)throw Error(`"${e.type}" message requires a non-empty 'id' property`);break;default:throw Error(`Invalid message 'type' property "${e.type}"`)}return e}function IR(e,t){return FR(typeof e==`string`?JSON.parse(e,t):e)}function LR(e,t){return FR(e),JSON.stringify(e,t)}function RR(e){let{url:t,connectionParams:n,lazy:r=!0,onNonLazyError:i=console.error,lazyCloseTimeout:a=0,keepAlive:o=0,disablePong:s,connectionAckWaitTimeout:c=0,retryAttempts:l=5,retryWait:u=async function(e){let t=2**e;await new Promise(e=>setTimeout(e,t*1e3+Math.floor(Math.random()*2700+300)))},shouldRetry:d=BR,on:f,webSocketImpl:p,generateID:m=function(){return`xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx`.replace(/[xy]/g,e=>{let t=Math.random()*16|0;return(e==`x`?t:t&3|8).toString(16)})},jsonMessageReplacer:h,jsonMessageReviver:g}=e,_;if(p){if(!HR(p))throw Error(`Invalid WebSocket implementation provided`);_=p}else typeof WebSocket<`u`?_=WebSocket:typeof global<`u`?_=global.WebSocket||global.MozWebSocket:typeof window<`u`&&(_=window.WebSocket||window.MozWebSocket);if(!_)throw Error("WebSocket implementation missing; on Node you can `import WebSocket from 'ws';` and pass `webSocketImpl: WebSocket` to `createClient`");let v=_,y=(()=>{let e=(()=>{let e={};return{on(t,n){return e[t]=n,()=>{delete e[t]}},emit(t){`id`in t&&e[t.id]?.(t)}}})(),t={connecting:f?.connecting?[f.connecting]:[],opened:f?.opened?[f.opened]:[],connected:f?.connected?[f.connected]:[],ping:f?.ping?[f.ping]:[],pong:f?.pong?[f.pong]:[],message:f?.message?[e.emit,f.message]:[e.emit],closed:f?.closed?[f.closed]:[],error:f?.error?[f.error]:[]};return{onMessage:e.on,on(e,n){let r=t[e];return r.push(n),()=>{let e=r.indexOf(n);e>-1&&r.splice(e,1)}},emit(e,...n){for(let r of[...t[e]])r(...n)}}})();function b(e){let t=[y.on(`error`,n=>{t.forEach(e=>e()),e(n)}),y.on(`closed`,n=>{t.forEach(e=>e()),e(n)})];return()=>t.forEach(e=>e())}let x,S=0,C,w=!1,T=0,E=!1;async function D(){clearTimeout(C);let[e,r]=await(x??=new Promise((e,r)=>(async()=>{if(w){if(await u(T),!S)return x=void 0,r({code:1e3,reason:`All Subscriptions Gone`});T++}y.emit(`connecting`,w);let i=new v(typeof t==`function`?await t():t,`graphql-transport-ws`),a,l;function d(){isFinite(o)&&o>0&&(clearTimeout(l),l=setTimeout(()=>{i.readyState===v.OPEN&&(i.send(LR({type:PR.Ping})),y.emit(`ping`,!1,void 0))},o))}b(e=>{x=void 0,clearTimeout(a),clearTimeout(l),r(e),e instanceof zR&&(i.close(4499,`Terminated`),i.onerror=null,i.onclose=null)}),i.onerror=e=>y.emit(`error`,e),i.onclose=e=>y.emit(`closed`,e),i.onopen=async()=>{try{y.emit(`opened`,i);let e=typeof n==`function`?await n():n;if(i.readyState!==v.OPEN)return;i.send(LR(e?{type:PR.ConnectionInit,payload:e}:{type:PR.ConnectionInit},h)),isFinite(c)&&c>0&&(a=setTimeout(()=>{i.close(NR.ConnectionAcknowledgementTimeout,`Connection acknowledgement timeout`)},c)),d()}catch(e){y.emit(`error`,e),i.close(NR.InternalClientError,MR(e instanceof Error?e.message:String(e),`Internal client error`))}};let f=!1;i.onmessage=({data:t})=>{try{let n=IR(t,g);if(y.emit(`message`,n),n.type===`ping`||n.type===`pong`){y.emit(n.type,!0,n.payload),n.type===`pong`?d():s||(i.send(LR(n.payload?{type:PR.Pong,payload:n.payload}:{type:PR.Pong},h)),y.emit(`pong`,!1,n.payload));return}if(f)return;if(n.type!==PR.ConnectionAck)throw Error(`First message cannot be of type ${n.type}`);clearTimeout(a),f=!0,y.emit(`connected`,i,n.payload,w),w=!1,T=0;let r=new Promise((e,t)=>b(t));r.catch(()=>{}),e([i,r])}catch(e){i.onmessage=null,y.emit(`error`,e),i.close(NR.BadResponse,MR(e instanceof Error?e.message:String(e),`Bad response`))}}})()));e.readyState===v.CLOSING&&await r;let i=()=>{},l=new Promise(e=>i=e);return[e,i,new Promise((t,n)=>{let i=b(n);e.readyState!==v.OPEN&&r.catch(n),l.then(()=>{if(i(),!S){let t=()=>e.close(1e3,`Normal Closure`);isFinite(a)&&a>0?(clearTimeout(C),C=setTimeout(()=>{!S&&e.readyState===v.OPEN&&t()},a)):t()}t()})})]}function O(e){if(BR(e)&&(VR(e.code)||[NR.InternalServerError,NR.InternalClientError,NR.BadRequest,NR.BadResponse,NR.Unauthorized,NR.SubprotocolNotAcceptable,NR.SubscriberAlreadyExists,NR.TooManyInitialisationRequests].includes(e.code)))throw e;if(E)return!1;if(BR(e)&&e.code===1e3)return S>0;if(!l||T>=l||!d(e))throw e;return w=!0}r||(async()=>{for(S++;;)try{let[,,e]=await D();await e}catch(e){try{if(!O(e))return}catch(e){return i?.(e)}}})();function k(e,t){let n=m(e),r=!1,i=!1,a=()=>{S--,r=!0};return(async()=>{for(S++;;)try{let[o,s,c]=await D();if(r)return c.catch(()=>{}),s();let l=y.onMessage(n,e=>{switch(e.type){case PR.Next:t.next(e.payload);return;case PR.Error:i=!0,r=!0,t.error(e.payload),a();return;case PR.Complete:r=!0,a();return}});o.send(LR({id:n,type:PR.Subscribe,payload:e},h)),a=()=>{!r&&o.readyState===v.OPEN&&o.send(LR({id:n,type:PR.Complete},h)),S--,r=!0,s()},await c.finally(l);return}catch(e){if(!O(e))return}})().then(()=>{i||t.complete()}).catch(e=>{t.error(e)}),()=>{r||a()}}return{on:y.on,subscribe:k,iterate(e){let t=[],n={done:!1,error:null,resolve:()=>{}},r=k(e,{next(e){t.push(e),n.resolve()},error(e){n.done=!0,n.error=e,n.resolve()},complete(){n.done=!0,n.resolve()}}),i=async function*(){for(;;){for(t.length||await new Promise(e=>n.resolve=e);t.length;)yield t.shift();if(n.error)throw n.error;if(n.done)return}}();return i.throw=async e=>(n.done||(n.done=!0,n.error=e,n.resolve()),{done:!0,value:void 0}),i.return=async()=>(r(),{done:!0,value:void 0}),i},async dispose(){if(E=!0,x){let[e]=await x;e.close(1e3,`Normal Closure`)}},terminate(){x&&y.emit(`closed`,new zR)}}}var zR=class extends Error{name=`TerminatedCloseEvent`;message=`4499: Terminated`;code=4499;reason=`Terminated`;wasClean=!1};function BR(e){return AR(e)&&`code`in e&&`reason`in e}function VR(e){return![1e3,1001,1006,1005,1012,1013,1014].includes(e)&&e>=1e3&&e<=1999}function HR(e){return typeof e==`function`&&`constructor`in e&&`CLOSED`in e&&`CLOSING`in e&&`CONNECTING`in e&&`OPEN`in e}M();var UR=new URL(`/graphql`,location.href),WR=new URL(UR);WR.protocol=WR.protocol.replace(`http`,`ws`);var GR=(e,{headers:t={},documentAST:n}={})=>(n&&D(n,e.operationName))?.operation===`subscription`?qR(e,t):KR(e,t).catch(e=>Promise.reject(JR(e)));async function KR(e,t){let n=new Headers({accept:`application/graphql-response+json, application/json`,"content-type":`application/json`});for(let[e,r]of Object.entries(t))n.set(e,r);let r=await fetch(UR,{method:`POST`,headers:n,body:JSON.stringify(e)}),i=await r.text();if(!r.headers.get(`content-type`)?.includes(`json`))throw Error(`HTTP ${r.status} ${r.statusText}: ${i}`);return JSON.parse(i)}function qR(e,t){let n=RR({url:WR.href,connectionParams:t,retryAttempts:0});return{subscribe:t=>({unsubscribe:n.subscribe(e,{...t,error:e=>t.error(JR(e))})})}}function JR(e){return e instanceof CloseEvent?{message:`The socket was closed: ${e.code} ${e.reason}`.trimEnd()}:e instanceof Event?{message:`No WebSocket at ${WR}`}:e instanceof Error?{message:e.message}:e}var YR=new URLSearchParams(location.hash.slice(1)),XR=YR.has(`query`)?{query:YR.get(`query`),variables:YR.get(`variables`)??``}:void 0,ZR=[Xk,Mk()];await Promise.allSettled([document.fonts.load(`15px "Fira Code"`),document.fonts.load(`15px Roboto`)]),(0,m_.createRoot)(document.getElementById(`root`)).render((0,H.jsx)(CR,{fetcher:GR,plugins:ZR,defaultTabs:XR?[XR,...OR]:OR,initialQuery:XR?.query,initialVariables:XR?.variables,inputValueDeprecation:!0,schemaDescription:!0,children:(0,H.jsx)(CR.Logo,{children:(0,H.jsx)(`a`,{className:`graphiql-logo-link`,href:`/`,children:`SmartFin`})})}));
