@@ -50,7 +50,9 @@ lock: $(BIN)/uv ## resolve the dependencies anew into the two lock files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 web: ## build the pages in web/dist anew (needs Node)
-	npm --prefix web/graphiql ci --no-audit --no-fund
+	npm --prefix web/dashboard ci
+	npm --prefix web/dashboard run build
+	npm --prefix web/graphiql ci
 	npm --prefix web/graphiql run build
 
 clean: ## remove what the set-up and the tools made; data stays

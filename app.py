@@ -10,8 +10,7 @@ from typing import TypedDict
 
 from redis.asyncio import Redis
 from starlette.applications import Starlette
-from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
 from db.archive import Archive
 from db.asset_index import AssetIndex
@@ -35,7 +34,7 @@ from db.supply import BarSupply
 from db.tokens import AccessTokens
 from db.users import UserStore
 from errors import StoreUnavailable
-from gateway.assets import GRAPHIQL, BuiltFiles
+from gateway.assets import DASHBOARD, GRAPHIQL, dashboard
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
@@ -201,11 +200,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/graphql", GraphQLEndpoint(runner)),
             WebSocketRoute("/graphql", TransportWS(runner)),
             Mount("/api", routes=api(settings, described(schema))),
-            Route("/", lambda request: RedirectResponse("/graphql")),
+            Route("/", dashboard),
+            DASHBOARD.files(),
             Route("/livez", livez),
             Route("/readyz", readyz),
             *([Route("/metrics", metrics)] if settings.metrics and settings.workers == 1 else []),
-            *([Mount("/assets/graphiql", BuiltFiles(GRAPHIQL))] if settings.graphiql else []),
+            *([GRAPHIQL.files()] if settings.graphiql else []),
         ],
         middleware=cors(settings.allowed_origins),
         lifespan=lifespan,

@@ -19,7 +19,7 @@ from errors import (
     UnsupportedMediaType,
 )
 from gateway.answer import Answer, request_id_of, send_answer, status_of
-from gateway.assets import graphiql
+from gateway.assets import GRAPHIQL
 from gateway.auth import Admission, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
@@ -52,7 +52,7 @@ class GraphQLEndpoint:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         accept = headers.get(b"accept")
         if self._settings.graphiql and scope["method"] == "GET" and wants_page(accept):
-            await graphiql()(scope, receive, send)
+            await GRAPHIQL.index()(scope, receive, send)
             return
         start = perf_counter()
         timed = self._meter.unknown

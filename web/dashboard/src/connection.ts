@@ -1,0 +1,119 @@
+// The one WebSocket that everything travels on, and how it stands.
+import { signal } from "@preact/signals";
+import { createClient, type Sink } from "graphql-ws";
+
+import type { TypedDocumentString } from "./graphql/graphql";
+
+export type Connection =
+  | { state: "connecting" }
+  | { state: "live" }
+  /** Lost: `until` is when the next attempt begins, on the clock of `now`; what is shown is as old as `since`. */
+  | { state: "waiting"; until: number; since: Date | null }
+  | { state: "retrying"; since: Date | null }
+  /** The server will not have us; only the reader can try again. */
+  | { state: "refused"; reason: string };
+
+export const connection = signal<Connection>({ state: "connecting" });
+
+/** What an operation gave: its data, and the faults of its parts. */
+export type Result<Data> = { data: Data | null; errors: readonly Fault[] };
+export type Fault = { message: string; path?: readonly (string | number)[]; extensions?: Record<string, unknown> };
+
+type Text<Data, Variables> = TypedDocumentString<Data, Variables> | UntypedText<Data, Variables>;
+/** A document that is made while the page runs; who makes it says what it gives. */
+export type UntypedText<Data, Variables> = {
+  toString(): string;
+  operationName: string;
+  __apiType?: (v: Variables) => Data;
+};
+
+const ACK_MS = 5_000;
+const PING_EVERY_MS = 10_000;
+const PONG_MS = 4_000;
+const LONGEST_WAIT_MS = 15_000;
+
+const url = new URL("/graphql", location.href);
+url.protocol = url.protocol.replace("http", "ws");
+
+let heardAt: Date | null = null;
+let pongDue: ReturnType<typeof setTimeout> | undefined;
+
+const client = createClient({
+  url: url.href,
+  lazy: false,
+  connectionAckWaitTimeout: ACK_MS,
+  keepAlive: PING_EVERY_MS,
+  retryAttempts: Infinity,
+  // A server that is down gives an error without a code: that, too, passes.
+  shouldRetry: () => true,
+  retryWait: waited,
+  onNonLazyError: (cause) => (connection.value = { state: "refused", reason: explained(cause) }),
+  on: {
+    connecting: (again) => (connection.value = again ? { state: "retrying", since: heardAt } : { state: "connecting" }),
+    connected: () => (connection.value = { state: "live" }),
+    message: () => (heardAt = new Date()),
+    // A network that went away says nothing: only the missing answer tells.
+    ping: (received) => {
+      if (!received) pongDue = setTimeout(() => client.terminate(), PONG_MS);
+    },
+    pong: (received) => {
+      if (received) clearTimeout(pongDue);
+    },
+    closed: () => clearTimeout(pongDue),
+  },
+});
+
+// When the network is back, or the reader is, nobody waits for the next attempt.
+let hurry = () => {};
+addEventListener("online", () => hurry());
+document.addEventListener("visibilitychange", () => document.hidden || hurry());
+
+/** Half a second at first, then twice as long each time, spread so that many pages do not come back as one. */
+async function waited(retries: number): Promise<void> {
+  const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** retries) * (0.75 + Math.random() / 2);
+  connection.value = { state: "waiting", until: performance.now() + wait, since: heardAt };
+  await new Promise<void>((done) => {
+    hurry = done;
+    setTimeout(done, wait);
+  });
+}
+
+/** The answer to a query or mutation. It waits while the connection is lost; fails if the operation is refused whole. */
+export function ask<Data, Variables extends Record<string, unknown>>(
+  document: Text<Data, Variables>,
+  variables: Variables,
+): Promise<Result<Data>> {
+  return new Promise((answered, failed) => {
+    let result: Result<Data> | undefined;
+    client.subscribe<Data>(payload(document, variables), {
+      next: ({ data, errors }) => (result = { data: data ?? null, errors: (errors ?? []) as readonly Fault[] }),
+      error: (cause) => failed(new Error(explained(cause))),
+      complete: () => (result ? answered(result) : failed(new Error("The server gave no answer."))),
+    });
+  });
+}
+
+/** Every result of a subscription, begun anew whenever the connection is; the answer ends it. */
+export function watch<Data, Variables extends Record<string, unknown>>(
+  document: Text<Data, Variables>,
+  variables: Variables,
+  next: (result: Result<Data>) => void,
+  failed: (reason: string) => void,
+): () => void {
+  const sink: Sink<{ data?: Data | null; errors?: unknown }> = {
+    next: ({ data, errors }) => next({ data: data ?? null, errors: (errors ?? []) as readonly Fault[] }),
+    error: (cause) => failed(explained(cause)),
+    complete: () => {},
+  };
+  return client.subscribe(payload(document, variables), sink as Sink);
+}
+
+function payload(document: { toString(): string; operationName?: string }, variables: Record<string, unknown>) {
+  return { query: document.toString(), variables, operationName: document.operationName };
+}
+
+function explained(cause: unknown): string {
+  if (Array.isArray(cause)) return cause.map((fault: Fault) => fault.message).join(" ");
+  if (cause instanceof CloseEvent) return `The server closed the connection: ${cause.code} ${cause.reason}`.trimEnd();
+  return cause instanceof Error ? cause.message : String(cause);
+}

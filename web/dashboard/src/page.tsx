@@ -1,0 +1,35 @@
+import { Announcer } from "./announcer";
+import { Chart } from "./chart/chart";
+import { Sources } from "./sources/panel";
+import { Status } from "./status";
+import { ThemeSwitch } from "./theme";
+import { Search } from "./watchlist/search";
+import { Watchlist } from "./watchlist/watchlist";
+
+export function Page() {
+  return (
+    <>
+      <header class="bar">
+        <h1>SmartFin</h1>
+        <Search />
+        <Status />
+        <nav>
+          <a href="/graphql">GraphiQL</a>
+          <ThemeSwitch />
+        </nav>
+      </header>
+      <main>
+        <Chart />
+        <aside>
+          <Watchlist />
+          <Sources />
+        </aside>
+      </main>
+      <footer>
+        Charts by <a href="https://www.tradingview.com/">TradingView</a> Lightweight Charts™, Copyright © 2026
+        TradingView, Inc.
+      </footer>
+      <Announcer />
+    </>
+  );
+}

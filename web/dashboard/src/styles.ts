@@ -1,0 +1,5 @@
+import "./styles/colors.css";
+import "./styles/page.css";
+import "./styles/watchlist.css";
+import "./styles/chart.css";
+import "./styles/sources.css";
