@@ -1,12 +1,13 @@
 """The values of many indicators over one frame of bars."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from math import isfinite
 from typing import TypeAlias
 
 import polars as pl
 
-from indicators.indicator import DERIVED, Call
+from indicators.indicator import Call
 
 Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 """What one call gives: a series, or one for each of its outputs by name."""
@@ -16,14 +17,13 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
     """The values of each call, in order: Float64, as long as `bars`, null where undefined, never NaN or infinite.
 
     `bars` has `time`, `open`, `high`, `low`, `close` without nulls, and `volume`, ascending by time. Days, weeks and
-    months begin at midnight in the zone of `time`. Equal calls are computed once, all of them in one select.
+    months begin at midnight in the zone of `time`. Equal calls are computed once, and all of them stage by stage.
     """
     columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
     structs = [column for call, column in columns.items() if call.indicator.outputs_type]
-    read = {name for call in columns for name in call.indicator.inputs}
-    if derived := [expression for name, expressions in DERIVED.items() if name in read for expression in expressions]:
-        bars = bars.with_columns(derived)
-    raw = bars.select(call.expression.alias(column) for call, column in columns.items())
+    for stages in zip_longest(*(call.formula.stages for call in columns), fillvalue={}):
+        bars = bars.with_columns(**{name: part for stage in stages for name, part in stage.items()})
+    raw = bars.select(call.formula.result.alias(column) for call, column in columns.items())
     frame = _without_odd(raw.unnest(structs, separator=".").cast(pl.Float64))
 
     def values(call: Call) -> Values:

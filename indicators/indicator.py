@@ -12,6 +12,7 @@ import polars as pl
 from polars import Expr
 
 from errors import InvalidParameter, InvalidPeriod
+from indicators.formula import Formula, formula, kept
 from market import Anchor, Interval, PriceField
 
 _open, _high, _low, _close, _volume = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))
@@ -30,16 +31,17 @@ _INPUTS: Final = {
     "high": _high,
     "low": _low,
     "close": _close,
-    # What a bar without volume means to those after it; the bar itself has no value (see `_expression`).
+    # What a bar without volume means to those after it; the bar itself has no value (see `_formula`).
     "volume": _volume.fill_null(0),
-    "candle": tuple(pl.col(f"{name}_units") for name in ("open", "high", "low", "close")),
 }
-DERIVED: Final = {"candle": [(price * 1e8).round().name.suffix("_units") for price in (_open, _high, _low, _close)]}
-"""What `evaluate` computes once for all the calls that read the input.
-
-A candle is its four prices in whole units of 1e-8: sums and differences of them are exact, so two bodies of 10 cents
-are equal, and no rounding of earlier bars decides whether a pattern is there.
-"""
+# In whole units of 1e-8 sums and differences of prices are exact, so two bodies of 10 cents are equal, and no rounding
+# of earlier bars decides whether a pattern is there.
+_CANDLE: Final = {
+    "open in units": (_open * 1e8).round(),
+    "high in units": (_high * 1e8).round(),
+    "low in units": (_low * 1e8).round(),
+    "close in units": (_close * 1e8).round(),
+}
 _EVERY: Final = {
     Anchor.SESSION: "1d",
     Anchor.WEEK: "1w",
@@ -235,7 +237,7 @@ class Indicator:
             of=price,
             anchor=stretch,
             arguments=values,
-            expression=_expression(self, price, stretch, values),
+            formula=_formula(self, price, stretch, values),
             warm_up=self.warm_up_rule(**sizes, **checked),
             settle=self.settle_rule(**sizes, **checked),
         )
@@ -274,24 +276,31 @@ class Call:
     of: PriceField | None
     anchor: Anchor | None
     arguments: tuple[tuple[str, float], ...]
-    expression: Expr = field(compare=False, repr=False)
+    formula: Formula = field(compare=False, repr=False)
     warm_up: int = field(compare=False)
     settle: int = field(compare=False)
 
 
-# To build an expression takes as long as to evaluate it, and the same ones are asked for again and again.
+# To write one takes as long as to evaluate it, and the same ones are asked for again and again.
 @lru_cache(maxsize=1024)
-def _expression(
+def _formula(
     indicator: Indicator, of: PriceField | None, anchor: Anchor | None, arguments: tuple[tuple[str, float], ...]
-) -> Expr:
-    series: dict[str, Any] = {name: _INPUTS[name] for name in indicator.inputs if name in _INPUTS}
-    if of:
-        series["of"] = _PRICES[of]
-    if anchor:
-        series["anchor"] = pl.col("time").dt.truncate(_EVERY[anchor])
-    keywords = {_keyword(name): value for name, value in series.items()}
-    expression = indicator.function(**keywords, **dict(arguments))
-    return pl.when(_volume.is_not_null()).then(expression) if "volume" in series else expression
+) -> Formula:
+    def written() -> Expr:
+        series: dict[str, Any] = {
+            name: kept(_INPUTS[name], f"{name} or 0") for name in indicator.inputs if name in _INPUTS
+        }
+        if "candle" in indicator.inputs:
+            series["candle"] = tuple(kept(price, name) for name, price in _CANDLE.items())
+        if of:
+            series["of"] = kept(_PRICES[of], of.value)
+        if anchor:
+            series["anchor"] = kept(pl.col("time").dt.truncate(_EVERY[anchor]), anchor.value)
+        keywords = {_keyword(name): value for name, value in series.items()}
+        expression = indicator.function(**keywords, **dict(arguments))
+        return pl.when(_volume.is_not_null()).then(expression) if "volume" in series else expression
+
+    return formula(written)
 
 
 def _keyword(name: str) -> str:
@@ -328,7 +337,7 @@ def indicator(
             raise TypeError(f"{name} has no docstring")
         if name in REGISTERED:
             raise TypeError(f"there are two indicators called {name}")
-        series = [p for p in signature.parameters if p.rstrip("_") in {*_INPUTS, "of", "anchor"}]
+        series = [p for p in signature.parameters if p.rstrip("_") in {*_INPUTS, "candle", "of", "anchor"}]
         inputs = tuple(p.rstrip("_") for p in series)
         parameters = tuple(_parameter(p, name) for p in signature.parameters.values() if p.name not in series)
         for parameter in parameters:

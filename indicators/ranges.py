@@ -1,9 +1,9 @@
 """What formulas have in common: extremes, true range, and ratios that know when they have no value."""
 
-from collections.abc import Callable
-
 import polars as pl
 from polars import Expr
+
+from indicators.formula import kept
 
 
 def highest(of: Expr, period: int) -> Expr:
@@ -23,18 +23,8 @@ def middle(high: Expr, low: Expr, period: int) -> Expr:
 
 def gap_range(high: Expr, low: Expr, close: Expr) -> Expr:
     """From the higher of high and previous close to the lower of low and previous close; null at the first bar."""
-    before = close.shift(1)
+    before = kept(close.shift(1))
     return pl.when(before.is_not_null()).then(pl.max_horizontal(high, before) - pl.min_horizontal(low, before))
-
-
-def let(formula: Callable[..., Expr], **series: Expr) -> Expr:
-    """The formula of the series, by its arguments' names: each is computed once, however often the formula names it.
-
-    Polars computes an expression as often as it is written down.
-    """
-    fields = {name: pl.field(name) for name in series}
-    named = pl.struct([values.alias(name) for name, values in series.items()])
-    return named.struct.with_fields(result=formula(**fields)).struct.field("result")
 
 
 def ratio(part: Expr, whole: Expr, otherwise: float | None = None) -> Expr:
@@ -42,20 +32,14 @@ def ratio(part: Expr, whole: Expr, otherwise: float | None = None) -> Expr:
 
     For what is computed further. A quotient that comes out may be plain: evaluate makes null of NaN and infinity.
     """
-
-    def quotient(part: Expr, whole: Expr) -> Expr:
-        return pl.when(whole != 0).then(part / whole).when(whole == 0).then(pl.lit(otherwise, pl.Float64))
-
-    return let(quotient, part=part, whole=whole)
+    whole = kept(whole)
+    return pl.when(whole != 0).then(part / whole).when(whole == 0).then(pl.lit(otherwise, pl.Float64))
 
 
 def share(part: Expr, whole: Expr, alive: Expr) -> Expr:
     """`part` / `whole`, 0 where the whole is 0 or not alive; null where either is null."""
-
-    def quotient(part: Expr, whole: Expr, alive: Expr) -> Expr:
-        return pl.when(alive & (whole != 0)).then(part / whole).when((part + whole).is_not_null()).then(0.0)
-
-    return let(quotient, part=part, whole=whole, alive=alive)
+    part, whole = kept(part), kept(whole)
+    return pl.when(alive & (whole != 0)).then(part / whole).when((part + whole).is_not_null()).then(0.0)
 
 
 def moves(of: Expr, bars: int) -> Expr:

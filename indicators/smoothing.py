@@ -6,6 +6,8 @@ from typing import Final
 
 from polars import Expr, when
 
+from indicators.formula import kept
+
 _FORGOTTEN: Final = 1e-10
 
 
@@ -14,6 +16,7 @@ def exponential_mean(of: Expr, alpha: float, period: int) -> Expr:
 
     Each further value counts `alpha`. Nulls may stand only in front of the first value.
     """
+    of = kept(of)
     seeded = of if period == 1 else when(of.cum_count() > period).then(of).otherwise(of.rolling_mean(period))
     return seeded.ewm_mean(alpha=alpha, adjust=False)
 

@@ -7,8 +7,9 @@ import polars_talib as ta
 from polars import Expr
 
 from errors import InvalidParameter
+from indicators.formula import kept
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import gap_range, highest, let, lives, lowest, ratio, share
+from indicators.ranges import gap_range, highest, lives, lowest, ratio, share
 from indicators.smoothing import fade, weighted_mean
 from indicators.trend.averages import ema, ema_settle, sma, smma, smma_settle
 
@@ -31,12 +32,11 @@ def check_faster(name: str, fast_period: float, slow_period: float) -> None:
         )
 
 
-def _with_signal(value: Expr, signal_period: int) -> Expr:
-    return (
-        pl.struct(value=value)
-        .struct.with_fields(signal=ema(pl.field("value"), signal_period))
-        .struct.with_fields(histogram=pl.field("value") - pl.field("signal"))
-    )
+def with_signal(value: Expr, signal_period: int) -> Expr:
+    """The `value`, its EMA as `signal`, and their difference as `histogram`."""
+    value = kept(value)
+    signal = kept(ema(value, signal_period))
+    return pl.struct(value=value, signal=signal, histogram=value - signal)
 
 
 def difference_warm_up(fast_period: int, slow_period: int, signal_period: int) -> int:
@@ -58,24 +58,22 @@ def macd(of: Expr, fast_period: Period = 12, slow_period: Period = 26, signal_pe
     `slow_period` - 1 bars.
     """
     check_faster("macd", fast_period, slow_period)
-    # The struct lets the later fields use the earlier ones without computing them again.
-    return (
-        pl.struct(macd=ema(of, fast_period) - ema(of, slow_period))
-        .struct.with_fields(signal=ema(pl.field("macd"), signal_period))
-        .struct.with_fields(histogram=pl.field("macd") - pl.field("signal"))
-    )
+    line = kept(ema(of, fast_period) - ema(of, slow_period))
+    signal = kept(ema(line, signal_period))
+    return pl.struct(macd=line, signal=signal, histogram=line - signal)
 
 
 @indicator("Percentage Price Oscillator", warm_up=difference_warm_up, settle=difference_settle)
 def ppo(of: Expr, fast_period: Period = 12, slow_period: Period = 26, signal_period: Period = 9) -> Ppo:
     """The MACD in percent of the slow EMA, with signal and histogram (Achelis 2000). 0 where that EMA is 0."""
     check_faster("ppo", fast_period, slow_period)
-    slow = ema(of, slow_period)
-    return _with_signal(100 * ratio(ema(of, fast_period) - slow, slow, otherwise=0), signal_period)
+    slow = kept(ema(of, slow_period))
+    return with_signal(100 * ratio(ema(of, fast_period) - slow, slow, otherwise=0), signal_period)
 
 
 def _place(of: Expr, top: Expr, bottom: Expr) -> Expr:
     """Where the price stands from bottom to top, 0 to 100; 50 where they coincide."""
+    bottom = kept(bottom)
     return 100 * ratio(of - bottom, top - bottom, otherwise=0.5)
 
 
@@ -92,7 +90,8 @@ def stochastic(
     50 counts where there was no range.
     """
     raw = _place(close, highest(high, period), lowest(low, period))
-    return pl.struct(k=sma(raw, smoothing)).struct.with_fields(d=sma(pl.field("k"), signal_period))
+    k = kept(sma(raw, smoothing))
+    return pl.struct(k=k, d=sma(k, signal_period))
 
 
 @indicator(
@@ -108,11 +107,9 @@ def kdj(
     50 counts where there was no range.
     """
     raw = _place(close, highest(high, period), lowest(low, period))
-    return (
-        pl.struct(k=smma(raw, smoothing))
-        .struct.with_fields(d=smma(pl.field("k"), signal_period))
-        .struct.with_fields(j=3 * pl.field("k") - 2 * pl.field("d"))
-    )
+    k = kept(smma(raw, smoothing))
+    d = kept(smma(k, signal_period))
+    return pl.struct(k=k, d=d, j=3 * k - 2 * d)
 
 
 @indicator("Williams %R", warm_up=lambda period: period - 1)
@@ -121,7 +118,7 @@ def williams_r(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
 
     Null where there was no range.
     """
-    top = highest(high, period)
+    top = kept(highest(high, period))
     return 100 * (close - top) / (top - lowest(low, period))
 
 
@@ -131,7 +128,7 @@ def cci(high: Expr, low: Expr, close: Expr, period: Sample = 20) -> Expr:
 
     Null where the typical price did not move.
     """
-    price = (high + low + close) * (1 / 3)
+    price = kept((high + low + close) * (1 / 3))
     # The kernel rounds a mean of equal prices: the range tells that they are.
     return pl.when(highest(price, period) > lowest(price, period)).then(ta.cci(price, price, price, period))
 
@@ -159,12 +156,12 @@ def stochastic_momentum_index(
     From -100 to 100; `signal` is the EMA of `value`. 0 where there has been no range for so long that the last is
     forgotten.
     """
-    top, bottom = highest(high, period), lowest(low, period)
-    span = top - bottom
+    top, bottom = kept(highest(high, period)), kept(lowest(low, period))
+    span = kept(top - bottom)
     distance = ema(ema(close - (top + bottom) / 2, long_period), short_period)
     alive = lives(span, fade(2 / (max(long_period, short_period) + 1)) + 1)
-    value = 200 * share(distance, ema(ema(span, long_period), short_period), alive)
-    return pl.struct(value=value).struct.with_fields(signal=ema(pl.field("value"), signal_period))
+    value = kept(200 * share(distance, ema(ema(span, long_period), short_period), alive))
+    return pl.struct(value=value, signal=ema(value, signal_period))
 
 
 @indicator(
@@ -178,9 +175,9 @@ def ultimate_oscillator(
 
     Null where the true range was 0 throughout one of them.
     """
-    before = close.shift(1)
-    pressure = pl.when(before.is_not_null()).then(close - pl.min_horizontal(low, before))
-    span = gap_range(high, low, close)
+    before = kept(close.shift(1))
+    pressure = kept(pl.when(before.is_not_null()).then(close - pl.min_horizontal(low, before)))
+    span = kept(gap_range(high, low, close))
     short, middle, long = (
         ratio(pressure.rolling_sum(period), span.rolling_sum(period))
         for period in (short_period, middle_period, long_period)
@@ -201,7 +198,7 @@ def balance_of_power(open_: Expr, high: Expr, low: Expr, close: Expr, period: Pe
 def awesome_oscillator(high: Expr, low: Expr, fast_period: Period = 5, slow_period: Sample = 34) -> Expr:
     """The fast SMA of the bars' middles less the slow one, in price units (Williams 1998)."""
     check_faster("awesomeOscillator", fast_period, slow_period)
-    price = (high + low) / 2
+    price = kept((high + low) / 2)
     return sma(price, fast_period) - sma(price, slow_period)
 
 
@@ -214,8 +211,8 @@ def accelerator_oscillator(
 ) -> Expr:
     """The Awesome Oscillator less its SMA, in price units (Williams 1998)."""
     check_faster("acceleratorOscillator", fast_period, slow_period)
-    price = (high + low) / 2
-    swing = sma(price, fast_period) - sma(price, slow_period)
+    price = kept((high + low) / 2)
+    swing = kept(sma(price, fast_period) - sma(price, slow_period))
     return swing - sma(swing, signal_period)
 
 
@@ -228,9 +225,8 @@ def relative_vigor_index(open_: Expr, high: Expr, low: Expr, close: Expr, period
     weights = (1, 2, 2, 1)
     bodies = weighted_mean(close - open_, weights).rolling_sum(period)
     spans = weighted_mean(high - low, weights).rolling_sum(period)
-    return pl.struct(value=ratio(bodies, spans, otherwise=0)).struct.with_fields(
-        signal=weighted_mean(pl.field("value"), weights)
-    )
+    value = kept(ratio(bodies, spans, otherwise=0))
+    return pl.struct(value=value, signal=weighted_mean(value, weights))
 
 
 @indicator(
@@ -244,18 +240,18 @@ def fisher_transform(high: Expr, low: Expr, period: Period = 10) -> Fisher:
     `trigger` is the value of the bar before. A place is smoothed by 0.33, cut to ±0.999, transformed, and smoothed by
     a half. The middle of the range counts where there was none.
     """
-    price = (high + low) / 2
-    place = 2 * ratio(price - lowest(price, period), highest(price, period) - lowest(price, period), 0.5) - 1
-    smoothed = place.ewm_mean(alpha=0.33, adjust=False).clip(-0.999, 0.999)
-    turned = let(lambda smoothed: ((1 + smoothed) / (1 - smoothed)).log(), smoothed=smoothed)
-    value = turned.ewm_mean(alpha=0.5, adjust=False)
-    return pl.struct(value=value).struct.with_fields(trigger=pl.field("value").shift(1))
+    price = kept((high + low) / 2)
+    bottom = kept(lowest(price, period))
+    place = 2 * ratio(price - bottom, highest(price, period) - bottom, 0.5) - 1
+    smoothed = kept(place.ewm_mean(alpha=0.33, adjust=False).clip(-0.999, 0.999))
+    value = kept(((1 + smoothed) / (1 - smoothed)).log().ewm_mean(alpha=0.5, adjust=False))
+    return pl.struct(value=value, trigger=value.shift(1))
 
 
 @indicator("Elder Ray", warm_up=lambda period: period - 1, settle=ema_settle)
 def elder_ray(high: Expr, low: Expr, close: Expr, period: Period = 13) -> ElderRay:
     """Bull and bear power: high and low less the EMA of the close, in price units (Elder 1993)."""
-    centre = ema(close, period)
+    centre = kept(ema(close, period))
     return pl.struct(bull=high - centre, bear=low - centre)
 
 
@@ -292,9 +288,8 @@ def schaff_trend_cycle(of: Expr, fast_period: Period = 23, slow_period: Period =
 
 
 def _halved_place(of: Expr, period: int, least: Expr) -> Expr:
-    def place(of: Expr, least: Expr) -> Expr:
-        bottom = lowest(of, period)
-        span = highest(of, period) - bottom
-        return pl.when(span > least).then(100 * (of - bottom) / span).when(span.is_not_null()).then(50.0)
-
-    return let(place, of=of, least=least).ewm_mean(alpha=0.5, adjust=False)
+    of = kept(of)
+    bottom = kept(lowest(of, period))
+    span = kept(highest(of, period) - bottom)
+    place = pl.when(span > least).then(100 * (of - bottom) / span).when(span.is_not_null()).then(50.0)
+    return place.ewm_mean(alpha=0.5, adjust=False)

@@ -5,6 +5,7 @@ from typing import Annotated
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Outputs, Period, Sample, indicator
 from indicators.ranges import ratio
 from indicators.smoothing import exponential_mean, fade, weighted_sum
@@ -24,12 +25,13 @@ def momentum(of: Expr, period: Period = 10) -> Expr:
 @indicator("Rate of Change", warm_up=lambda period: period)
 def roc(of: Expr, period: Period = 10) -> Expr:
     """Change of the price over `period` bars, in percent (Achelis 2000). Null where the price was 0."""
-    return 100 * (of - of.shift(period)) / of.shift(period)
+    before = kept(of.shift(period))
+    return 100 * (of - before) / before
 
 
 def _change(of: Expr, period: int = 1) -> Expr:
     """In percent; 0 from a price of 0, so that no average over it is lost."""
-    before = of.shift(period)
+    before = kept(of.shift(period))
     return 100 * ratio(of - before, before, otherwise=0)
 
 
@@ -40,8 +42,8 @@ def _change(of: Expr, period: int = 1) -> Expr:
 )
 def trix(of: Expr, period: Period = 15, signal_period: Period = 9) -> Trix:
     """Change from bar to bar of a triple EMA, in percent, and its EMA as signal (Hutson 1983)."""
-    smooth = ema(ema(ema(of, period), period), period)
-    return pl.struct(value=_change(smooth)).struct.with_fields(signal=ema(pl.field("value"), signal_period))
+    value = kept(_change(kept(ema(ema(ema(of, period), period), period))))
+    return pl.struct(value=value, signal=ema(value, signal_period))
 
 
 @indicator("Know Sure Thing", warm_up=lambda signal_period: 30 + 15 - 1 + signal_period - 1)
@@ -54,8 +56,8 @@ def know_sure_thing(of: Expr, signal_period: Period = 9) -> Kst:
         weight * sma(_change(of, span), period)
         for weight, span, period in ((1, 10, 10), (2, 15, 10), (3, 20, 10), (4, 30, 15))
     ]
-    value = parts[0] + parts[1] + parts[2] + parts[3]
-    return pl.struct(value=value).struct.with_fields(signal=sma(pl.field("value"), signal_period))
+    value = kept(parts[0] + parts[1] + parts[2] + parts[3])
+    return pl.struct(value=value, signal=sma(value, signal_period))
 
 
 @indicator(
@@ -79,7 +81,7 @@ def dpo(of: Expr, period: Period = 20) -> Expr:
 @indicator("Disparity Index", warm_up=lambda period: period - 1)
 def disparity_index(of: Expr, period: Period = 14) -> Expr:
     """Distance of the price from its SMA, in percent of that (Nison 1994). Null where that is 0."""
-    centre = sma(of, period)
+    centre = kept(sma(of, period))
     return 100 * (of - centre) / centre
 
 
@@ -118,5 +120,5 @@ def price_momentum_oscillator(
     Each smoothing begins with a mean; a further value counts 2 / period. The change from a price of 0 counts 0.
     """
     once = exponential_mean(_change(of), 2 / long_period, long_period)
-    value = exponential_mean(10 * once, 2 / short_period, short_period)
-    return pl.struct(value=value).struct.with_fields(signal=ema(pl.field("value"), signal_period))
+    value = kept(exponential_mean(10 * once, 2 / short_period, short_period))
+    return pl.struct(value=value, signal=ema(value, signal_period))

@@ -6,8 +6,9 @@ import polars as pl
 import polars_talib as ta
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import highest, let, lives, lowest, moves, ratio, share
+from indicators.ranges import highest, lives, lowest, moves, ratio, share
 from indicators.smoothing import fade
 from indicators.trend.averages import ema, ema_settle, sma, smma
 
@@ -54,16 +55,12 @@ def stochastic_rsi(
 
     `k` is its mean over `smoothing` bars, `d` the mean of `k` over `signal_period`. 50 where the RSI stood still.
     """
-    strength = pl.when(of.cum_count() > period).then(rsi(of, period).fill_null(50.0))
-
-    def place(strength: Expr) -> Expr:
-        bottom = lowest(strength, range_period)
-        span = highest(strength, range_period) - bottom
-        return pl.when(span > _STILL).then(100 * (strength - bottom) / span).when(span.is_not_null()).then(50.0)
-
-    return pl.struct(k=sma(let(place, strength=strength), smoothing)).struct.with_fields(
-        d=sma(pl.field("k"), signal_period)
-    )
+    strength = kept(pl.when(of.cum_count() > period).then(rsi(of, period).fill_null(50.0)))
+    bottom = kept(lowest(strength, range_period))
+    span = kept(highest(strength, range_period) - bottom)
+    place = pl.when(span > _STILL).then(100 * (strength - bottom) / span).when(span.is_not_null()).then(50.0)
+    k = kept(sma(place, smoothing))
+    return pl.struct(k=k, d=sma(k, signal_period))
 
 
 @indicator(
@@ -76,10 +73,9 @@ def relative_momentum_index(of: Expr, period: Sample = 14, momentum_period: Peri
 
     Null where there has been no such change for so long that the last is forgotten.
     """
-    change = of - of.shift(momentum_period)
-    rise, fall = smma(change.clip(lower_bound=0), period), smma((-change).clip(lower_bound=0), period)
-    part = let(lambda rise, fall: 100 * rise / (rise + fall), rise=rise, fall=fall)
-    return pl.when(lives(change, fade(1 / period) + 1)).then(part)
+    change = kept(of - of.shift(momentum_period))
+    rise, fall = (kept(smma(move.clip(lower_bound=0), period)) for move in (change, -change))
+    return pl.when(lives(change, fade(1 / period) + 1)).then(100 * rise / (rise + fall))
 
 
 @indicator(
@@ -96,9 +92,9 @@ def connors_rsi(of: Expr, period: Sample = 3, streak_period: Sample = 2, rank_pe
     the `rank_period` changes before, in percent of the price, that were smaller. A part without movement counts as 50.
     """
     bar = pl.int_range(pl.len())
-    side = of.diff().sign().fill_null(0.0)
+    side = kept(of.diff().sign().fill_null(0.0))
     began = pl.when(side != side.shift(1).fill_null(0.0)).then(bar).forward_fill()
-    streak = side * (bar - began.fill_null(0) + 1)
+    streak = kept(side * (bar - began.fill_null(0) + 1))
     change = ratio(of - of.shift(1), of.shift(1), otherwise=0)
     smaller = change.rolling_rank(rank_period + 1, method="min") - 1
     parts = rsi(of, period).fill_null(50.0) + rsi(streak, streak_period).fill_null(50.0)
@@ -109,7 +105,7 @@ def connors_rsi(of: Expr, period: Sample = 3, streak_period: Sample = 2, rank_pe
 @indicator("Chande Momentum Oscillator", warm_up=lambda period: period)
 def cmo(of: Expr, period: Period = 14) -> Expr:
     """Rises less falls as a share of their sum, -100 to 100 (Chande 1994). Null where the price did not move."""
-    change = of.diff()
+    change = kept(of.diff())
     part = 100 * change.rolling_sum(period) / change.abs().rolling_sum(period)
     return pl.when(highest(of, period + 1) > lowest(of, period + 1)).then(part.clip(-100, 100))
 
@@ -120,7 +116,7 @@ def intraday_momentum_index(open_: Expr, close: Expr, period: Period = 14) -> Ex
 
     Null where every bar closed as it opened.
     """
-    body = close - open_
+    body = kept(close - open_)
     gains = body.clip(lower_bound=0).rolling_sum(period)
     return pl.when(body.abs().rolling_max(period) > 0).then(100 * gains / body.abs().rolling_sum(period))
 
@@ -139,19 +135,18 @@ def true_strength_index(
 
     `signal` is the EMA of `value`. 0 where the price has not moved for so long that the last move is forgotten.
     """
-    change = of.diff()
+    change = kept(of.diff())
     smoothed = ema(ema(change, long_period), short_period)
     size = ema(ema(change.abs(), long_period), short_period)
     alive = lives(change, fade(2 / (max(long_period, short_period) + 1)) + 1)
-    return pl.struct(value=100 * share(smoothed, size, alive)).struct.with_fields(
-        signal=ema(pl.field("value"), signal_period)
-    )
+    value = kept(100 * share(smoothed, size, alive))
+    return pl.struct(value=value, signal=ema(value, signal_period))
 
 
 @indicator("Psychological Line", warm_up=lambda period: period)
 def psychological_line(of: Expr, period: Period = 12) -> Expr:
     """Share of rising bars among the last `period`, 0 to 100 (Nippon Technical Analysts Association 1989)."""
-    rises = pl.when(of.diff().is_not_null()).then((of.diff() > 0).cast(pl.Float64))
+    rises = (of.diff() > 0).cast(pl.Float64)
     return rises.rolling_sum(period) * (100 / period)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Outputs, indicator
 
 Three = Annotated[Expr, Outputs("Pivots", "pivot", "r1", "r2", "r3", "s1", "s2", "s3")]
@@ -26,19 +27,16 @@ def _one_stretch(anchor: int) -> int:
 
 def _before(of: Expr, anchor: Expr) -> Expr:
     """What the series was at the last bar of the stretch before."""
-    begins = anchor != anchor.shift(1)
+    begins = kept(anchor != anchor.shift(1))
     return pl.when(begins).then(of.shift(1)).forward_fill()
 
 
-h, l, c, o = (pl.field(name) for name in "hlco")
-"""High, low, close and open of the stretch before, as fields of `_stretch`."""
-
-
-def _stretch(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Expr:
-    return pl.struct(
-        h=_before(high.cum_max().over(anchor), anchor),
-        l=_before(low.cum_min().over(anchor), anchor),
-        c=_before(close, anchor),
+def _stretch(high: Expr, low: Expr, close: Expr, anchor: Expr) -> tuple[Expr, Expr, Expr]:
+    """High, low and close of the stretch before."""
+    return (
+        kept(_before(high.cum_max().over(anchor), anchor)),
+        kept(_before(low.cum_min().over(anchor), anchor)),
+        kept(_before(close, anchor)),
     )
 
 
@@ -48,8 +46,9 @@ def pivot_points(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
 
     P = (H + L + C) / 3, R1 = 2 P - L, R2 = P + (H - L), R3 = H + 2 (P - L), and S1, S2, S3 their mirrors.
     """
-    p = (h + l + c) * (1 / 3)
-    return _stretch(high, low, close, anchor).struct.with_fields(
+    h, l, c = _stretch(high, low, close, anchor)
+    p = kept((h + l + c) * (1 / 3))
+    return pl.struct(
         pivot=p, r1=2 * p - l, r2=p + (h - l), r3=h + 2 * (p - l), s1=2 * p - h, s2=p - (h - l), s3=l - 2 * (h - p)
     )
 
@@ -57,9 +56,10 @@ def pivot_points(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
 @indicator("Fibonacci Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def fibonacci_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
     """The floor pivot, and 0.382, 0.618 and 1 ranges about it (StockCharts ChartSchool, Pivot Points)."""
-    p, span = (h + l + c) * (1 / 3), h - l
+    h, l, c = _stretch(high, low, close, anchor)
+    p, span = kept((h + l + c) * (1 / 3)), kept(h - l)
     steps = {"1": 0.382, "2": 0.618, "3": 1.0}
-    return _stretch(high, low, close, anchor).struct.with_fields(
+    return pl.struct(
         p.alias("pivot"),
         *((p + step * span).alias(f"r{level}") for level, step in steps.items()),
         *((p - step * span).alias(f"s{level}") for level, step in steps.items()),
@@ -69,10 +69,12 @@ def fibonacci_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Three:
 @indicator("Camarilla Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
 def camarilla_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Four:
     """The close, and 1.1 ranges by 12, 6, 4 and 2 about it (Scott 1989)."""
+    h, l, c = _stretch(high, low, close, anchor)
+    span = kept(h - l)
     steps = {"1": 1.1 / 12, "2": 1.1 / 6, "3": 1.1 / 4, "4": 1.1 / 2}
-    return _stretch(high, low, close, anchor).struct.with_fields(
-        *((c + step * (h - l)).alias(f"r{level}") for level, step in steps.items()),
-        *((c - step * (h - l)).alias(f"s{level}") for level, step in steps.items()),
+    return pl.struct(
+        *((c + step * span).alias(f"r{level}") for level, step in steps.items()),
+        *((c - step * span).alias(f"s{level}") for level, step in steps.items()),
     )
 
 
@@ -82,10 +84,9 @@ def woodie_pivots(high: Expr, low: Expr, close: Expr, anchor: Expr) -> Two:
 
     R1 = 2 P - L, R2 = P + (H - L), S1 = 2 P - H, S2 = P - (H - L).
     """
-    p = (h + l + 2 * c) / 4
-    return _stretch(high, low, close, anchor).struct.with_fields(
-        pivot=p, r1=2 * p - l, r2=p + (h - l), s1=2 * p - h, s2=p - (h - l)
-    )
+    h, l, c = _stretch(high, low, close, anchor)
+    p = kept((h + l + 2 * c) / 4)
+    return pl.struct(pivot=p, r1=2 * p - l, r2=p + (h - l), s1=2 * p - h, s2=p - (h - l))
 
 
 @indicator("DeMark Pivots", overlay=True, warm_up=_one_stretch, settle=_two_stretches)
@@ -95,10 +96,7 @@ def demark_pivots(open_: Expr, high: Expr, low: Expr, close: Expr, anchor: Expr)
     X = H + 2 L + C where it closed below its open, 2 H + L + C above, H + L + 2 C at it. P = X / 4, R1 = X / 2 - L,
     S1 = X / 2 - H.
     """
-    began = _before(open_.first().over(anchor), anchor)
-    x = h + l + c + pl.when(c < o).then(l).when(c > o).then(h).otherwise(c)
-    return (
-        _stretch(high, low, close, anchor)
-        .struct.with_fields(o=began)
-        .struct.with_fields(pivot=x / 4, r1=x / 2 - l, s1=x / 2 - h)
-    )
+    h, l, c = _stretch(high, low, close, anchor)
+    o = kept(_before(open_.first().over(anchor), anchor))
+    x = kept(h + l + c + pl.when(c < o).then(l).when(c > o).then(h).otherwise(c))
+    return pl.struct(pivot=x / 4, r1=x / 2 - l, s1=x / 2 - h)

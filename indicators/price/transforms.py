@@ -6,6 +6,7 @@ import polars as pl
 from polars import Expr
 
 from indicators import ranges
+from indicators.formula import kept
 from indicators.indicator import Bounds, Outputs, Period, indicator
 from indicators.smoothing import fade
 
@@ -67,7 +68,7 @@ def drawdown(of: Expr, period: Period = 252) -> Expr:
 
     Null where that is 0.
     """
-    peak = ranges.highest(of, period)
+    peak = kept(ranges.highest(of, period))
     return 100 * ranges.ratio(of - peak, peak)
 
 
@@ -78,11 +79,10 @@ def heikin_ashi(open_: Expr, high: Expr, low: Expr, close: Expr) -> HeikinAshi:
     `close` is the mean of the bar's four prices, `open` the middle of the body before; the first opens in the middle
     of its own body.
     """
-    mean = (open_ + high + low + close) / 4
-    began = pl.when(mean.shift(1).is_null()).then((open_ + close) / 2).otherwise(mean.shift(1))
-    return pl.struct(open=began.ewm_mean(alpha=0.5, adjust=False), close=mean).struct.with_fields(
-        high=pl.max_horizontal(high, pl.field("open"), pl.field("close")),
-        low=pl.min_horizontal(low, pl.field("open"), pl.field("close")),
+    mean = kept((open_ + high + low + close) / 4)
+    began = kept(mean.shift(1).fill_null((open_ + close) / 2).ewm_mean(alpha=0.5, adjust=False))
+    return pl.struct(
+        open=began, high=pl.max_horizontal(high, began, mean), low=pl.min_horizontal(low, began, mean), close=mean
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Bounds, Multiple, Outputs, Sample, indicator
 from indicators.momentum.rates import line_weights
 from indicators.ranges import highest, lowest
@@ -86,7 +87,6 @@ def linear_regression_channel(of: Expr, period: AtLeastThree = 20, standard_erro
 
     In price units; his standard error bands, not smoothed.
     """
-    width = _error(of, period) * standard_errors
-    return pl.struct(middle=weighted_sum(of, line_weights(period, period - 1)), width=width).struct.with_fields(
-        upper=pl.field("middle") + pl.field("width"), lower=pl.field("middle") - pl.field("width")
-    )
+    width = kept(_error(of, period) * standard_errors)
+    end = kept(weighted_sum(of, line_weights(period, period - 1)))
+    return pl.struct(middle=end, upper=end + width, lower=end - width)

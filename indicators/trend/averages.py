@@ -8,6 +8,7 @@ import polars_talib as ta
 from polars import Expr
 
 from indicators.cycles.waves import has_wave
+from indicators.formula import kept
 from indicators.indicator import Bounds, Outputs, Period, Sample, indicator
 from indicators.ranges import ratio
 from indicators.recursion import adaptive_mean
@@ -39,7 +40,6 @@ def ema(of: Expr, period: Period = 20) -> Expr:
 
     It begins with the mean of the first `period` prices; each further price counts 2 / (`period` + 1).
     """
-    # Not fill_nan, which names its input twice: an average of averages would compute theirs again and again.
     return of if period == 1 else ta.ema(of, period).replace(math.nan, None)
 
 
@@ -70,7 +70,7 @@ def wma(of: Expr, period: Period = 20) -> Expr:
 )
 def dema(of: Expr, period: Period = 20) -> Expr:
     """Twice the EMA less the EMA of the EMA, which lags less, in price units (Mulloy 1994)."""
-    once = ema(of, period)
+    once = kept(ema(of, period))
     return 2 * once - ema(once, period)
 
 
@@ -82,8 +82,8 @@ def dema(of: Expr, period: Period = 20) -> Expr:
 )
 def tema(of: Expr, period: Period = 20) -> Expr:
     """3 EMA - 3 EMA of EMA + EMA of EMA of EMA, which lags less still, in price units (Mulloy 1994)."""
-    once = ema(of, period)
-    twice = ema(once, period)
+    once = kept(ema(of, period))
+    twice = kept(ema(once, period))
     return 3 * once - 3 * twice + ema(twice, period)
 
 
@@ -106,7 +106,7 @@ def t3(of: Expr, period: Period = 5, volume_factor: Annotated[float, Bounds(0, 1
     """
     averages = [of]
     for _ in range(6):
-        averages.append(ema(averages[-1], period))
+        averages.append(kept(ema(averages[-1], period)))
     v = volume_factor
     return (
         (1 + v) ** 3 * averages[3]
@@ -208,15 +208,12 @@ def mama(
     until the price has moved on for 300.
     """
     # Not the kernel of the whole: its averages begin at 0, and take hundreds of bars to reach the price.
-    in_phase, quadrature = (pl.field(name).fill_nan(None) for name in ("inphase", "quadrature"))
-    phase = ratio(quadrature, in_phase, otherwise=0).arctan() * (180 / math.pi)
-    fall = (pl.field("phase").shift(1) - pl.field("phase")).clip(lower_bound=1)
+    wave = kept(ta.ht_phasor(of))
+    in_phase, quadrature = (wave.struct.field(name).fill_nan(None) for name in ("inphase", "quadrature"))
+    phase = kept(ratio(quadrature, in_phase, otherwise=0).arctan() * (180 / math.pi))
+    fall = kept((phase.shift(1) - phase).clip(lower_bound=1))
     quick = (fast_limit / fall).clip(lower_bound=slow_limit)
-    return (
-        ta.ht_phasor(of)
-        .struct.with_fields(of=of, wave=has_wave(of), phase=phase)
-        # Where there is no wave its phase is noise.
-        .struct.with_fields(alpha=pl.when(pl.field("wave")).then(quick).otherwise(fall * 0 + slow_limit))
-        .struct.with_fields(mama=adaptive_mean(pl.field("of"), pl.field("alpha")))
-        .struct.with_fields(fama=adaptive_mean(pl.field("mama"), pl.field("alpha") / 2))
-    )
+    # Where there is no wave its phase is noise.
+    alpha = kept(pl.when(has_wave(of)).then(quick).otherwise(fall * 0 + slow_limit))
+    mama = kept(adaptive_mean(of, alpha))
+    return pl.struct(mama=mama, fama=adaptive_mean(mama, alpha / 2))

@@ -6,8 +6,9 @@ import polars as pl
 import polars_talib as ta
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Outputs, Period, Sample, indicator
-from indicators.ranges import gap_range, highest, let, lives, lowest, ratio, share
+from indicators.ranges import gap_range, highest, lives, lowest, ratio, share
 from indicators.smoothing import fade
 from indicators.trend.averages import smma, smma_settle
 
@@ -22,27 +23,22 @@ def _index_settle(period: int) -> int:
 
 def _movement(high: Expr, low: Expr) -> tuple[Expr, Expr]:
     """Plus and minus directional movement: the greater of rise of the high and fall of the low, the other 0."""
-    rise, fall = high.diff(), -low.diff()
+    rise, fall = kept(high.diff()), kept(-low.diff())
     plus = pl.when((rise > fall) & (rise > 0)).then(rise).when(rise.is_not_null()).then(0.0)
     minus = pl.when((fall > rise) & (fall > 0)).then(fall).when(rise.is_not_null()).then(0.0)
     return plus, minus
 
 
 def _share(movement: Expr, span: Expr, period: int) -> Expr:
+    span = kept(span)
     return 100 * share(smma(movement, period), smma(span, period), lives(span, fade(1 / period) + 1))
 
 
 def _dx(high: Expr, low: Expr, period: int) -> Expr:
     # Both indicators have the same denominator, so it cancels.
-    def index(rise: Expr, fall: Expr, alive: Expr) -> Expr:
-        return 100 * share((rise - fall).abs(), rise + fall, alive)
-
-    def smoothed(plus: Expr, minus: Expr) -> Expr:
-        alive = lives(plus + minus, fade(1 / period) + 1)
-        return let(index, rise=smma(plus, period), fall=smma(minus, period), alive=alive)
-
-    plus, minus = _movement(high, low)
-    return let(smoothed, plus=plus, minus=minus)
+    plus, minus = map(kept, _movement(high, low))
+    rise, fall = kept(smma(plus, period)), kept(smma(minus, period))
+    return 100 * share((rise - fall).abs(), rise + fall, lives(plus + minus, fade(1 / period) + 1))
 
 
 @indicator("Plus Directional Indicator", warm_up=lambda period: period, settle=_index_settle)
@@ -89,7 +85,8 @@ def adx(high: Expr, low: Expr, period: Period = 14) -> Expr:
 )
 def adxr(high: Expr, low: Expr, period: Period = 14) -> Expr:
     """Mean of the ADX and the one `period` - 1 bars before, 0 to 100 (Wilder 1978)."""
-    return let(lambda strength: (strength + strength.shift(period - 1)) / 2, strength=adx(high, low, period))
+    strength = kept(adx(high, low, period))
+    return (strength + strength.shift(period - 1)) / 2
 
 
 @indicator("Aroon", warm_up=lambda period: period)
@@ -113,7 +110,7 @@ def vortex(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Vortex:
 
     Null where the true range was 0 throughout.
     """
-    whole = gap_range(high, low, close).rolling_sum(period)
+    whole = kept(gap_range(high, low, close).rolling_sum(period))
     return pl.struct(
         plus=ratio((high - low.shift(1)).abs().rolling_sum(period), whole),
         minus=ratio((low - high.shift(1)).abs().rolling_sum(period), whole),
@@ -126,5 +123,5 @@ def vertical_horizontal_filter(of: Expr, period: Sample = 28) -> Expr:
 
     High in a trend, low in a sideways market. Null where the price did not move.
     """
-    span = highest(of, period + 1) - lowest(of, period + 1)
+    span = kept(highest(of, period + 1) - lowest(of, period + 1))
     return pl.when(span > 0).then(span / of.diff().abs().rolling_sum(period))

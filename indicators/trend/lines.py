@@ -6,6 +6,7 @@ import polars as pl
 import polars_talib as ta
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Bounds, Multiple, Outputs, Period, Sample, indicator
 from indicators.ranges import gap_range, highest, lives, lowest, middle
 from indicators.smoothing import fade
@@ -41,7 +42,7 @@ def ichimoku(
     bars. `lagging` is the bar's close, to be drawn `base_period` bars to the left; it is not moved here, for no value
     may stand at a bar that came before it was known.
     """
-    conversion, base = middle(high, low, conversion_period), middle(high, low, base_period)
+    conversion, base = kept(middle(high, low, conversion_period)), kept(middle(high, low, base_period))
     return pl.struct(
         conversion=conversion,
         base=base,
@@ -107,7 +108,7 @@ def alligator(
 
     What stands at a bar was known that many bars before.
     """
-    price = (high + low) / 2
+    price = kept((high + low) / 2)
     return pl.struct(
         jaw=smma(price, jaw_period).shift(8),
         teeth=smma(price, teeth_period).shift(5),
@@ -120,9 +121,8 @@ def moving_average_envelope(
     of: Expr, period: Period = 20, percent: Annotated[float, Bounds(0.001, 100)] = 2.5
 ) -> Envelope:
     """The SMA, and lines `percent` of it above and below, in price units (StockCharts ChartSchool, Envelopes)."""
-    return pl.struct(middle=sma(of, period)).struct.with_fields(
-        upper=pl.field("middle") * (1 + percent * 0.01), lower=pl.field("middle") * (1 - percent * 0.01)
-    )
+    centre = kept(sma(of, period))
+    return pl.struct(middle=centre, upper=centre * (1 + percent * 0.01), lower=centre * (1 - percent * 0.01))
 
 
 @indicator(
@@ -133,7 +133,7 @@ def moving_average_envelope(
 )
 def chandelier_exit(high: Expr, low: Expr, close: Expr, period: Period = 22, multiplier: Multiple = 3) -> Exits:
     """Stops a few ATRs below the highest high and above the lowest low, in price units (Elder 2002, after Le Beau)."""
-    width = atr(high, low, close, period) * multiplier
+    width = kept(atr(high, low, close, period) * multiplier)
     return pl.struct(long=highest(high, period) - width, short=lowest(low, period) + width)
 
 
@@ -151,7 +151,7 @@ def chande_kroll_stop(
     The highest high of `period` bars less `multiplier` ATRs, of which `short` is the greatest in `stop_period` bars;
     the lowest low plus as much, of which `long` is the least.
     """
-    width = atr(high, low, close, period) * multiplier
+    width = kept(atr(high, low, close, period) * multiplier)
     return pl.struct(
         long=lowest(lowest(low, period) + width, stop_period),
         short=highest(highest(high, period) - width, stop_period),

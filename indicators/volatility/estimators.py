@@ -6,8 +6,9 @@ from typing import Annotated
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Bounds, Period, Sample, indicator
-from indicators.ranges import highest, let, lives, ratio
+from indicators.ranges import highest, lives, ratio
 from indicators.smoothing import fade
 from indicators.trend.averages import smma
 
@@ -92,7 +93,7 @@ def ulcer_index(of: Expr, period: Period = 14) -> Expr:
 
     Null where the highest price is 0.
     """
-    peak = highest(of, period)
+    peak = kept(highest(of, period))
     fall = 100 * ratio(of - peak, peak)
     return _mean(fall.pow(2), period).sqrt()
 
@@ -108,14 +109,10 @@ def relative_volatility_index(of: Expr, period: Sample = 14, deviation_period: S
     The population standard deviation of `deviation_period` prices, smoothed as Wilder does on rising and on falling
     bars. Null where the price has not moved for so long that the last move is forgotten.
     """
-
-    def part(deviation: Expr, change: Expr) -> Expr:
-        rising = smma(pl.when(change > 0).then(deviation).otherwise(deviation * 0), period)
-        falling = smma(pl.when(change < 0).then(deviation).otherwise(deviation * 0), period)
-        counted = pl.when(change != 0).then(deviation).otherwise(0.0).fill_null(0.0)
-        value = let(lambda rising, falling: 100 * rising / (rising + falling), rising=rising, falling=falling)
-        return pl.when(lives(counted, fade(1 / period) + 1)).then(value)
-
-    spread = of.rolling_max(deviation_period) - of.rolling_min(deviation_period)
-    deviation = pl.when(spread > 0).then(of.rolling_std(deviation_period, ddof=0)).when(spread == 0).then(0.0)
-    return let(part, deviation=deviation, change=of.diff())
+    spread = kept(of.rolling_max(deviation_period) - of.rolling_min(deviation_period))
+    deviation = kept(pl.when(spread > 0).then(of.rolling_std(deviation_period, ddof=0)).when(spread == 0).then(0.0))
+    change = kept(of.diff())
+    rising = kept(smma(pl.when(change > 0).then(deviation).otherwise(deviation * 0), period))
+    falling = kept(smma(pl.when(change < 0).then(deviation).otherwise(deviation * 0), period))
+    counted = pl.when(change != 0).then(deviation).otherwise(0.0).fill_null(0.0)
+    return pl.when(lives(counted, fade(1 / period) + 1)).then(100 * rising / (rising + falling))

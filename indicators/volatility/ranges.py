@@ -5,8 +5,9 @@ import math
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Period, Sample, indicator
-from indicators.ranges import gap_range, highest, let, lives, lowest
+from indicators.ranges import gap_range, highest, lives, lowest
 from indicators.smoothing import fade
 from indicators.trend.averages import ema, ema_settle, smma, smma_settle
 
@@ -61,14 +62,10 @@ def chaikin_volatility(high: Expr, low: Expr, period: Period = 10, change_period
 
     Null where the bars of the earlier average had no range, or it is so long ago that it is forgotten.
     """
-    span = high - low
-    alive = lives(span, fade(2 / (period + 1)) + 1)
-
-    def change(average: Expr, alive: Expr) -> Expr:
-        before = pl.when(alive).then(average).shift(change_period)
-        return 100 * (average - before) / before
-
-    return let(change, average=ema(span, period), alive=alive)
+    span = kept(high - low)
+    average = kept(ema(span, period))
+    before = kept(pl.when(lives(span, fade(2 / (period + 1)) + 1)).then(average).shift(change_period))
+    return 100 * (average - before) / before
 
 
 @indicator(
@@ -82,11 +79,9 @@ def mass_index(high: Expr, low: Expr, period: Sample = 9, sum_period: Period = 2
     Above 27 and back under 26.5 foretells a turn. Where the range has been 0 for so long that the last one is
     forgotten, a bar adds 1.
     """
-    span = high - low
-
-    def part(once: Expr, twice: Expr, alive: Expr) -> Expr:
-        return pl.when(alive & (twice > 0)).then(once / twice).when(twice.is_not_null()).then(1.0)
-
-    once = ema(span, period)
+    span = kept(high - low)
+    once = kept(ema(span, period))
+    twice = kept(ema(once, period))
     alive = lives(span, fade(2 / (period + 1)) + 1)
-    return let(part, once=once, twice=ema(once, period), alive=alive).rolling_sum(sum_period)
+    part = pl.when(alive & (twice > 0)).then(once / twice).when(twice.is_not_null()).then(1.0)
+    return part.rolling_sum(sum_period)

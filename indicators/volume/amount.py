@@ -3,8 +3,9 @@
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Period, indicator
-from indicators.momentum.oscillators import Ppo, check_faster, difference_settle, difference_warm_up
+from indicators.momentum.oscillators import Ppo, check_faster, difference_settle, difference_warm_up, with_signal
 from indicators.ranges import highest, lives, share
 from indicators.smoothing import fade
 from indicators.trend.averages import ema
@@ -46,13 +47,9 @@ def pvo(volume: Expr, fast_period: Period = 12, slow_period: Period = 26, signal
     0 where nothing has been traded for so long that the last trade is forgotten.
     """
     check_faster("pvo", fast_period, slow_period)
-    slow = ema(volume, slow_period)
+    slow = kept(ema(volume, slow_period))
     alive = lives(volume, fade(2 / (slow_period + 1)) + 1)
-    return (
-        pl.struct(value=100 * share(ema(volume, fast_period) - slow, slow, alive))
-        .struct.with_fields(signal=ema(pl.field("value"), signal_period))
-        .struct.with_fields(histogram=pl.field("value") - pl.field("signal"))
-    )
+    return with_signal(100 * share(ema(volume, fast_period) - slow, slow, alive), signal_period)
 
 
 @indicator("Turnover", warm_up=lambda: 0)

@@ -39,7 +39,8 @@ def price_volume_trend(close: Expr, volume: Expr, anchor: Expr) -> Expr:
 
     Added up since the stretch of `anchor` began. A change from 0 adds nothing.
     """
-    change = ratio(close.diff(), close.shift(1), otherwise=0).fill_null(0.0)
+    before = close.shift(1)
+    change = pl.when(before != 0).then(close.diff() / before).otherwise(0.0)
     return (change * volume).cum_sum().over(anchor)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import polars as pl
 from polars import Expr
 
+from indicators.formula import kept
 from indicators.indicator import Outputs, Period, indicator
 from indicators.momentum.oscillators import check_faster
 from indicators.ranges import highest, lives, ratio, share
@@ -28,7 +29,7 @@ def chaikin_oscillator(
     The line's beginning does not matter: it cancels.
     """
     check_faster("chaikinOscillator", fast_period, slow_period)
-    line = (money_flow_multiplier(high, low, close) * volume).cum_sum()
+    line = kept((money_flow_multiplier(high, low, close) * volume).cum_sum())
     return ema(line, fast_period) - ema(line, slow_period)
 
 
@@ -48,10 +49,10 @@ def money_flow_index(high: Expr, low: Expr, close: Expr, volume: Expr, period: P
 
     Null where it did not move on any volume.
     """
-    price = (high + low + close) * (1 / 3)
-    change = price.diff()
-    moved = pl.when(change != 0).then(price * volume).when(change == 0).then(0.0)
-    risen = pl.when(change > 0).then(price * volume).when(change <= 0).then(0.0)
+    price = kept((high + low + close) * (1 / 3))
+    change, turnover = kept(price.diff()), kept(price * volume)
+    moved = kept(pl.when(change != 0).then(turnover).when(change == 0).then(0.0))
+    risen = pl.when(change > 0).then(turnover).when(change <= 0).then(0.0)
     part = 100 * risen.rolling_sum(period) / moved.rolling_sum(period)
     return pl.when(highest(moved, period) > 0).then(part.clip(0, 100))
 
@@ -92,11 +93,10 @@ def klinger_oscillator(
     Klinger's volume force.
     """
     check_faster("klingerOscillator", fast_period, slow_period)
-    change = ((high + low + close) * (1 / 3)).diff()
-    force = pl.when(change < 0).then(-volume).when(change >= 0).then(volume)
-    return pl.struct(value=ema(force, fast_period) - ema(force, slow_period)).struct.with_fields(
-        signal=ema(pl.field("value"), signal_period)
-    )
+    change = kept(((high + low + close) * (1 / 3)).diff())
+    force = kept(pl.when(change < 0).then(-volume).when(change >= 0).then(volume))
+    value = kept(ema(force, fast_period) - ema(force, slow_period))
+    return pl.struct(value=value, signal=ema(value, signal_period))
 
 
 @indicator("Volume Zone Oscillator", warm_up=lambda period: period, settle=lambda period: 1 + 2 * ema_settle(period))
@@ -105,8 +105,8 @@ def volume_zone_oscillator(close: Expr, volume: Expr, period: Period = 14) -> Ex
 
     0 where nothing has been traded for so long that the last trade is forgotten.
     """
-    side = close.diff().sign()
-    traded = volume + side * 0
+    side = kept(close.diff().sign())
+    traded = kept(volume + side * 0)
     alive = lives(traded, fade(2 / (period + 1)) + 1)
     return 100 * share(ema(side * volume, period), ema(traded, period), alive)
 
@@ -117,9 +117,9 @@ def twiggs_money_flow(high: Expr, low: Expr, close: Expr, volume: Expr, period: 
 
     0 where nothing has been traded for so long that the last trade is forgotten.
     """
-    before = close.shift(1)
-    top, bottom = pl.max_horizontal(high, before), pl.min_horizontal(low, before)
+    before = kept(close.shift(1))
+    top, bottom = kept(pl.max_horizontal(high, before)), kept(pl.min_horizontal(low, before))
     place = ratio(2 * close - top - bottom, top - bottom, otherwise=0) + before * 0
-    traded = volume + before * 0
+    traded = kept(volume + before * 0)
     alive = lives(traded, fade(1 / period) + 1)
     return 100 * share(smma(place * traded, period), smma(traded, period), alive)
