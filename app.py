@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from redis.asyncio import Redis
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from db.archive import Archive
 from db.asset_index import AssetIndex

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from math import isfinite
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from indicators.indicator import Call
+
+READ: Final = ("time", "open", "high", "low", "close", "volume")
+"""The columns of bars that indicators read."""
 
 Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 """What one call gives: a series, or one for each of its outputs by name."""
@@ -24,7 +27,7 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
     for stages in zip_longest(*(call.formula.stages for call in columns), fillvalue={}):
         bars = bars.with_columns(**{name: part for stage in stages for name, part in stage.items()})
     raw = bars.select(call.formula.result.alias(column) for call, column in columns.items())
-    frame = _without_odd(raw.unnest(structs, separator=".").cast(pl.Float64))
+    frame = _numbers(raw.unnest(structs, separator="."))
 
     def values(call: Call) -> Values:
         column = columns[call]
@@ -35,8 +38,9 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
     return [values(call) for call in calls]
 
 
-def _without_odd(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with null for NaN and infinity; a column without either is left as it is."""
+def _numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame as Float64, with null for NaN and infinity; a column that is so already is left as it is."""
     # The sum tells in no time: one of them makes it NaN or infinite. So may huge numbers, which costs but a look.
-    odd = pl.col([column.name for column in frame if not isfinite(column.sum())])
-    return frame.with_columns(pl.when(odd.is_finite()).then(odd))
+    odd = [column.name for column in frame if column.dtype != pl.Float64 or not isfinite(column.sum())]
+    number = pl.col(odd).cast(pl.Float64)
+    return frame.with_columns(pl.when(number.is_finite()).then(number)) if odd else frame

@@ -9,7 +9,7 @@ from strawberry.types import Info
 
 from errors import NoData, SourceError, SymbolNotFound, UnsupportedInterval
 from indicators.catalog import CATALOG
-from indicators.evaluate import Values, evaluate
+from indicators.evaluate import READ, Values
 from indicators.indicator import Call, Indicator
 from market import Interval
 from resolvers.bars import load_bars
@@ -39,11 +39,10 @@ class IndicatorScope:
         bars = self._history.frame
         settle = max(call.settle for call in calls)
         before = await self._before(settle) if settle else bars.clear()
-        whole = pl.concat([before, bars])
-        if self.interval.is_intraday:  # the days of the others are in UTC
+        whole = pl.concat([before.select(READ), bars.select(READ)], rechunk=True)
+        if self.interval.is_intraday and any(call.anchor for call in calls):  # the days of the others are in UTC
             whole = whole.with_columns(pl.col("time").dt.convert_time_zone(self._history.timezone))
-        evaluated = evaluate(whole, calls)
-        return [_cut(values, before.height) for values in evaluated]
+        return self._world.indicator_values.evaluate(whole, calls, before.height)
 
     async def _before(self, count: int) -> pl.DataFrame:
         """The bars in front of the history, adjusted as it is; fewer where the series begins, or nobody has more."""
@@ -63,9 +62,3 @@ def indicators(root: History, info: Info[Context, None]) -> IndicatorScope:
 def indicator_catalog() -> Sequence[Indicator]:
     """Every indicator, by name."""
     return list(CATALOG.values())
-
-
-def _cut(values: Values, count: int) -> Values:
-    if isinstance(values, pl.Series):
-        return values.slice(count)
-    return {name: series.slice(count) for name, series in values.items()}

@@ -17,6 +17,7 @@ from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
+from indicators.cache import ValueCache
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
@@ -52,6 +53,7 @@ class World:
     markets: Markets
     charts: "Charts"
     users: UserStore
+    indicator_values: ValueCache = field(default_factory=ValueCache)
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""
     quotes_served: Counter[str] = field(default_factory=Counter)

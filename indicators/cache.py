@@ -1,0 +1,63 @@
+"""Values that were evaluated before: the same calls over the same bars give the same."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from indicators.evaluate import Values, evaluate
+from indicators.indicator import Call
+
+MOST_BYTES: Final = 32_000_000
+
+_Key: TypeAlias = tuple[bytes, int, Call]
+
+
+class ValueCache:
+    """What was evaluated last, in `most_bytes` of memory; what has not been asked for longest goes first.
+
+    It is known by what the bars hold, so a bar that changes, the oldest of the warm-up too, has them evaluated anew.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._known: OrderedDict[_Key, tuple[Values, int]] = OrderedDict()
+        self.size_bytes = 0
+
+    def evaluate(self, bars: pl.DataFrame, calls: Sequence[Call], warm_up: int) -> list[Values]:
+        """As `evaluate`, without the values of the first `warm_up` bars."""
+        digest = _digest(bars)
+        keys: dict[Call, _Key] = {call: (digest, warm_up, call) for call in calls}
+        found = {call: self._known[key][0] for call, key in keys.items() if key in self._known}
+        lacking = [call for call in keys if call not in found]
+        if lacking:
+            for call, values in zip(lacking, evaluate(bars, lacking), strict=True):
+                found[call] = _cut(values, warm_up)
+                self._keep(keys[call], found[call], 8 * bars.height * len(call.indicator.outputs))
+        for call in calls:
+            if keys[call] in self._known:
+                self._known.move_to_end(keys[call])
+        return [found[call] for call in calls]
+
+    def _keep(self, key: _Key, values: Values, size_bytes: int) -> None:
+        # Of all the bars: a column that is cut holds on to what it was cut from.
+        self._known[key] = values, size_bytes
+        self.size_bytes += size_bytes
+        while self.size_bytes > self._most_bytes:
+            _, (_, dropped_bytes) = self._known.popitem(last=False)
+            self.size_bytes -= dropped_bytes
+
+
+def _digest(bars: pl.DataFrame) -> bytes:
+    found = blake2b(str(bars.schema).encode(), digest_size=16)
+    for column in bars.iter_columns():
+        found.update(column.to_physical().to_numpy().data)
+    return found.digest()
+
+
+def _cut(values: Values, count: int) -> Values:
+    if isinstance(values, pl.Series):
+        return values.slice(count)
+    return {name: series.slice(count) for name, series in values.items()}
