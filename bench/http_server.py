@@ -7,7 +7,9 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -32,6 +34,7 @@ from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
 from gateway.running import Runner
+from indicators.cache import ValueCache
 from market import Adjustment, Interval, Provenance, Quote, ServedFrom, Symbol
 from resolvers.bars import Bars, Series
 from resolvers.history import History
@@ -47,6 +50,10 @@ from settings import Settings
 BARS = 5000
 BAR_FIELDS = ("epoch", "open", "high", "low", "close", "volume")
 CHART_BARS = 500
+WARM_UP = 2280
+"""What the indicators of the chart hear of the bars before it, at most."""
+OTHERS = 64
+"""More than as many charts are not kept evaluated."""
 SYMBOLS = [f"SYM{number}" for number in range(10)]
 
 
@@ -82,60 +89,75 @@ def quotes() -> dict[str, Quote]:
     }
 
 
-def chart(rows: Rows) -> History:
-    """The newest bars as a history, whose warm-up bars are in memory too."""
+def charts(rows: Rows) -> tuple[History, History]:
+    """The newest bars as a history, whose warm-up bars are in memory too.
+
+    Of the first they stay the same, of the second they are others each time, so it is evaluated anew.
+    """
     frame = rows.frame.with_columns(vwap=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64), is_final=pl.lit(True))
+    more = cycle(range(OTHERS))
 
     async def load_bars(world: object, series: Series, count: int, end: datetime) -> Any:
+        count += next(more) if series.symbol == "ANEW" else 0
         return SimpleNamespace(frame=frame.slice(BARS - CHART_BARS - count, count))
 
     setattr(resolvers.indicators, "load_bars", load_bars)  # noqa: B010  (no name of it is exported)
     newest = frame.tail(CHART_BARS)
     told = Provenance(source="bench", served_from=ServedFrom.STORE, received_at=datetime.now(UTC))
-    return History(
-        series=Series("SYM0", Interval.M1, Adjustment.RAW, "CRYPTO"),
+    same = History(
+        series=Series("SAME", Interval.M1, Adjustment.RAW, "CRYPTO"),
         currency="USD",
         timezone="UTC",
         bars_found=Bars(newest, newest.clear(), (), told, None),
         asked_to=datetime.now(UTC),
     )
+    return same, replace(same, series=replace(same.series, symbol="ANEW"))
 
 
 def direct(frame: pl.DataFrame) -> dict[str, Any]:
-    """What `bench.http.CHART` asks, by 20 calls of TA-Lib."""
+    """What `bench.http.CHART` asks, by 20 calls of TA-Lib, of the newest `CHART_BARS` of the bars."""
     opened, high, low, close, volume = (frame[name].to_numpy() for name in ("open", "high", "low", "close", "volume"))
     upper, middle, lower = talib.BBANDS(close, 20)
     macd, signal, histogram = talib.MACD(close)
     k, d = talib.STOCH(high, low, close, fastk_period=14, slowk_period=3, slowd_period=3)
     down, up = talib.AROON(high, low, 14)
-    return {
+    values = {
         "sma": talib.SMA(close, 50),
         "ema": talib.EMA(close, 20),
         "wma": talib.WMA(close, 20),
         "tema": talib.TEMA(close, 20),
-        "bollingerBands": {"upper": upper, "middle": middle, "lower": lower},
+        "upper": upper,
+        "middle": middle,
+        "lower": lower,
         "sar": talib.SAR(high, low),
         "rsi": talib.RSI(close),
-        "macd": {"macd": macd, "signal": signal, "histogram": histogram},
-        "stochastic": {"k": k, "d": d},
+        "macd": macd,
+        "signal": signal,
+        "histogram": histogram,
+        "k": k,
+        "d": d,
         "cci": talib.CCI(high, low, close, 20),
         "williamsR": talib.WILLR(high, low, close),
         "roc": talib.ROC(close, 10),
         "momentum": talib.MOM(close, 10),
         "adx": talib.ADX(high, low, close),
-        "aroon": {"up": up, "down": down},
+        "up": up,
+        "down": down,
         "atr": talib.ATR(high, low, close),
         "standardDeviation": talib.STDDEV(close, 20),
         "moneyFlowIndex": talib.MFI(high, low, close, volume),
         "linearRegression": talib.LINEARREG(close, 14),
         "balanceOfPower": talib.BOP(opened, high, low, close),
     }
+    return {name: series[-CHART_BARS:] for name, series in values.items()}
 
 
 S = TypeVar("S", bound=strawberry.Schema)
 
 
-def schema(kind: type[S], held_bars: Any, held_quotes: dict[str, Quote], held_chart: Any, *extensions: Any) -> S:
+def schema(
+    kind: type[S], held_bars: Any, held_quotes: dict[str, Quote], held_charts: tuple[History, History], *extensions: Any
+) -> S:
     """Our types over what is held in memory."""
 
     async def all_bars() -> Any:
@@ -144,12 +166,16 @@ def schema(kind: type[S], held_bars: Any, held_quotes: dict[str, Quote], held_ch
     async def some_quotes(symbols: list[Symbol]) -> Any:
         return [held_quotes.get(symbol) for symbol in symbols]
 
-    async def one_chart() -> Any:
-        return held_chart
+    async def chart_again() -> Any:
+        return held_charts[0]
+
+    async def chart_anew() -> Any:
+        return held_charts[1]
 
     @strawberry.type
     class Query:
-        chart: HistoryType = strawberry.field(resolver=one_chart)
+        again: HistoryType = strawberry.field(resolver=chart_again)
+        anew: HistoryType = strawberry.field(resolver=chart_anew)
         bars: list[Bar] = strawberry.field(resolver=all_bars)
         quotes: list[QuoteType | None] = strawberry.field(resolver=some_quotes)
 
@@ -167,12 +193,13 @@ class Stock(GraphQL[Context, None]):
 def application() -> Starlette:
     """Every peer, each on a path of its own."""
     rows, held = bars(), quotes()
-    held_chart = chart(rows)
+    held_charts = charts(rows)
     newest = rows.frame.tail(CHART_BARS)
+    settled = rows.frame.tail(CHART_BARS + WARM_UP)
     frame = rows.columns(BAR_FIELDS)
     objects = list(rows)
     settings = Settings()
-    ours = schema(Schema, rows, held, held_chart)
+    ours = schema(Schema, rows, held, held_charts)
 
     async def rest_bars(_: Request) -> Response:
         return Response(orjson.dumps({"bars": frame.to_dicts()}), media_type="application/json")
@@ -195,12 +222,17 @@ def application() -> Starlette:
         return Response(orjson.dumps({"quotes": answer}), media_type="application/json")
 
     async def rest_chart(_: Request) -> Response:
-        answer = orjson.dumps({"indicators": direct(newest)}, option=orjson.OPT_SERIALIZE_NUMPY)
+        rows = pl.DataFrame(direct(settled)).to_dicts()
+        return Response(orjson.dumps({"indicators": rows}), media_type="application/json")
+
+    async def arrays_chart(request: Request) -> Response:
+        arrays = direct(settled if "settled" in request.query_params else newest)
+        answer = orjson.dumps({"indicators": arrays}, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(answer, media_type="application/json")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        world = SimpleNamespace(markets=SimpleNamespace(current=None))
+        world = SimpleNamespace(markets=SimpleNamespace(current=None), indicator_values=ValueCache())
         yield {
             "world": world,
             "documents": Documents(ours, settings, cast(DocumentStore, None)),
@@ -210,14 +242,15 @@ def application() -> Starlette:
     return Starlette(
         routes=[
             Route("/ours", GraphQLEndpoint(Runner(settings))),
-            Route("/stock", Stock(schema(strawberry.Schema, objects, held, held_chart))),
+            Route("/stock", Stock(schema(strawberry.Schema, objects, held, held_charts))),
             Route(
                 "/stock-with-caches",
-                Stock(schema(strawberry.Schema, objects, held, held_chart, ParserCache, ValidationCache)),
+                Stock(schema(strawberry.Schema, objects, held, held_charts, ParserCache, ValidationCache)),
             ),
             Route("/rest/bars", rest_bars),
             Route("/rest/quotes", rest_quotes),
             Route("/rest/chart", rest_chart),
+            Route("/arrays/chart", arrays_chart),
         ],
         lifespan=lifespan,
     )
