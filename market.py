@@ -1,7 +1,6 @@
 """The words of the field: symbols, intervals, quotes, bars and where they came from. No I/O."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -245,9 +244,9 @@ class Provenance:
     received_at: datetime
     delay_seconds: float | None = None
     quality: int = 100
-    flags: Sequence[str] = ()
+    flags: tuple[str, ...] = ()
     synthetic: bool = False
-    skipped: Sequence[SkippedSource] = ()
+    skipped: tuple[SkippedSource, ...] = ()
 
     @property
     def age_seconds(self) -> float:

@@ -1,11 +1,12 @@
 """Bars that are forming, in Redis: the latest of each series, and the channel of its changes."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 
-import orjson
+import msgspec
 import polars as pl
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -13,6 +14,8 @@ from redis.exceptions import RedisError
 from db.redis import Keys
 from errors import StoreUnavailable
 from market import BAR_SCHEMA, Interval
+
+logger = logging.getLogger(__name__)
 
 KEEP_S = 3600
 
@@ -62,11 +65,8 @@ class BarEvent:
         return pl.DataFrame([row | nothing], schema=BAR_SCHEMA)
 
 
-def decode_bar(payload: bytes | str) -> BarEvent:
-    """The event of its JSON."""
-    fields: dict[str, Any] = orjson.loads(payload)
-    interval, time = Interval(fields["interval"]), datetime.fromisoformat(fields["time"])
-    return BarEvent(**{**fields, "interval": interval, "time": time})
+decode_bar: Final = msgspec.json.Decoder(BarEvent).decode
+"""The event of its JSON. Raises msgspec.DecodeError."""
 
 
 class LiveBars:
@@ -84,13 +84,20 @@ class LiveBars:
             payloads = await self._redis.mget([self._keys.forming(topic) for topic in topics])
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable("Redis does not answer; try again.") from error
-        return [decode_bar(payload) for payload in payloads if payload is not None]
+        events = []
+        for topic, payload in zip(topics, payloads, strict=True):
+            if payload is not None:
+                try:
+                    events.append(decode_bar(payload))
+                except msgspec.DecodeError as error:
+                    logger.warning("the newest bar of %s is of no use: %s", topic, error)
+        return events
 
     async def publish(self, events: Iterable[BarEvent]) -> None:
         """Keep the events, then tell every hub; who subscribes first and reads then misses nothing."""
         pipeline = self._redis.pipeline(transaction=False)
         for event in events:
-            payload = orjson.dumps(event)
+            payload = msgspec.json.encode(event)
             pipeline.set(self._keys.forming(event.topic), payload, ex=KEEP_S)
             pipeline.publish(self._keys.channel(event.topic), payload)
         try:

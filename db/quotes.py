@@ -1,11 +1,11 @@
 """Quotes in Redis, where the latest is, and in PostgreSQL, where they are kept over time."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Final
 
-import orjson
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -14,6 +14,8 @@ from db.partitions import Partitions
 from db.redis import Keys
 from errors import StoreUnavailable
 from market import Provenance, Quote, ServedFrom
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +35,11 @@ class QuoteEvent:
         return self.epoch, self.seq
 
 
-def encode_event(event: QuoteEvent) -> bytes:
-    """The event as JSON."""
-    return orjson.dumps(event)
+encode_event: Final = msgspec.json.Encoder().encode
+"""The event as JSON."""
 
-
-def decode_event(payload: bytes | str) -> QuoteEvent:
-    """The event of `encode_event`."""
-    fields: dict[str, Any] = orjson.loads(payload)
-    quote: dict[str, Any] = fields["quote"]
-    provenance: dict[str, Any] = quote.pop("provenance")
-    return QuoteEvent(
-        fields["epoch"],
-        fields["seq"],
-        Quote(
-            **{**quote, "time": _instant(quote["time"])},
-            provenance=Provenance(
-                source=provenance["source"],
-                served_from=ServedFrom(provenance["served_from"]),
-                received_at=_instant(provenance["received_at"]),
-                delay_seconds=provenance["delay_seconds"],
-                quality=provenance["quality"],
-                flags=tuple(provenance["flags"]),
-                synthetic=provenance["synthetic"],
-            ),
-        ),
-    )
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+decode_event: Final = msgspec.json.Decoder(QuoteEvent).decode
+"""The event of `encode_event`. Raises msgspec.DecodeError."""
 
 
 _AT_ONCE = 200
@@ -83,15 +60,21 @@ class QuoteCache:
             payloads = await self._redis.mget([self._keys.realtime(symbol) for symbol in symbols])
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable("Redis does not answer; try again.") from error
-        return {
-            symbol: decode_event(payload)
-            for symbol, payload in zip(symbols, payloads, strict=True)
-            if payload is not None
-        }
+        events = {}
+        for symbol, payload in zip(symbols, payloads, strict=True):
+            if payload is not None:
+                try:
+                    events[symbol] = decode_event(payload)
+                except msgspec.DecodeError as error:
+                    logger.warning("the cached quote of %s is of no use: %s", symbol, error)
+        return events
 
     async def put(self, quotes: Iterable[Quote]) -> None:
-        """Keep quotes that were pulled."""
-        await self.write([QuoteEvent(0, 0, quote) for quote in quotes], publish=False)
+        """Keep quotes that were pulled; which sources were skipped for them was of that one answer."""
+        events = [
+            QuoteEvent(0, 0, replace(quote, provenance=replace(quote.provenance, skipped=()))) for quote in quotes
+        ]
+        await self.write(events, publish=False)
 
     async def write(self, events: Sequence[QuoteEvent], *, publish: bool) -> None:
         """Keep the events and, where they come from a stream, tell every hub.

@@ -255,5 +255,5 @@ def _provenance(world: World, held: HeldBars, filled: _Filled) -> Provenance:
         received_at=held.received_at,
         quality=held.quality,
         synthetic=world.synthetic,
-        skipped=filled.error.skipped if isinstance(filled.error, SourceUnavailable) else (),
+        skipped=tuple(filled.error.skipped) if isinstance(filled.error, SourceUnavailable) else (),
     )

@@ -122,7 +122,7 @@ async def _with_stale(
 
 
 def _after_failure(quote: Quote, error: SourceUnavailable) -> Quote:
-    return replace(quote, provenance=replace(quote.provenance, skipped=error.skipped))
+    return replace(quote, provenance=replace(quote.provenance, skipped=tuple(error.skipped)))
 
 
 def _or_raise(answer: Quote | SmartFinError) -> Quote:

@@ -1,6 +1,6 @@
 """What the answers of Alpha Vantage say, in our words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -158,7 +158,7 @@ def matches_of(payload: Any) -> list[tuple[Asset, Unit]]:
     return found
 
 
-def _provenance(now: datetime, flags: Sequence[str] = (), delay_seconds: float | None = None) -> Provenance:
+def _provenance(now: datetime, flags: tuple[str, ...] = (), delay_seconds: float | None = None) -> Provenance:
     return Provenance(
         source=NAME,
         served_from=ServedFrom.LIVE,

@@ -185,7 +185,7 @@ class Router:
 
         question = _Question(Capability.HISTORY, (symbol,))
         fetched, skipped = await self._first(question, reaching, partial(self._attempt, question, ask))
-        return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
+        return replace(fetched, provenance=replace(fetched.provenance, skipped=tuple(skipped)))
 
     async def asset(self, symbol: str) -> Asset:
         """What a source knows of the symbol. Raises SymbolNotFound or SourceUnavailable."""

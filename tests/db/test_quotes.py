@@ -13,7 +13,7 @@ from db.partitions import Partitions
 from db.quotes import QuoteCache, QuoteEvent, QuoteStore, decode_event, encode_event
 from db.redis import Keys, connect
 from errors import StoreUnavailable
-from market import Asset, AssetType, Provenance, Quote, ServedFrom
+from market import Asset, AssetType, Provenance, Quote, ServedFrom, SkippedSource
 from tests.bars import at
 
 KEEP_S = 600
@@ -83,6 +83,18 @@ async def test_the_cache_gives_back_what_was_put_and_lets_it_expire(
     }
     assert await cache.get([]) == {}
     assert KEEP_S - 5 <= await redis.ttl(keys.realtime("AAPL")) <= KEEP_S
+
+
+async def test_what_cannot_be_decoded_counts_as_unknown(cache: QuoteCache, redis: Redis, keys: Keys) -> None:
+    await cache.put([PLAIN])
+    await redis.set(keys.realtime("MSFT"), b'{"epoch":1}')
+    assert await cache.get(["MSFT", "AAPL"]) == {"AAPL": QuoteEvent(0, 0, PLAIN)}
+
+
+async def test_which_sources_were_skipped_is_of_one_answer_and_not_cached(cache: QuoteCache) -> None:
+    skipped = (SkippedSource("other", "SOURCE_TIMEOUT", "It took too long."),)
+    await cache.put([replace(PLAIN, provenance=replace(PLAIN.provenance, skipped=skipped))])
+    assert await cache.get(["AAPL"]) == {"AAPL": QuoteEvent(0, 0, PLAIN)}
 
 
 async def test_what_is_written_for_all_to_hear_is_kept_before_it_is_heard(
