@@ -17,8 +17,9 @@ from graphql import (
     OperationDefinitionNode,
     default_field_resolver,
     default_type_resolver,
+    get_nullable_type,
 )
-from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails
+from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails, collect_fields
 from graphql.language import ArgumentNode, DirectiveNode, VariableNode, Visitor, visit
 from graphql.pyutils import AwaitableOrValue, Path
 from strawberry.execution import optimized_is_awaitable
@@ -119,6 +120,18 @@ class CompiledExecutor(Executor[Any]):
         self._readers = readers
         self._switched = self._readers.switched(self.variable_values.coerced)
 
+    def event_reader(self) -> Reader | None:
+        """The reader of the `data` of a subscription's event, where it is plain; None where it is not."""
+        root = self.schema.subscription_type
+        with suppress(Exception):  # graphql-core meets it again, and says where it is
+            assert root is not None
+            [(key, selected)] = collect_fields(
+                self.schema, self.fragments, self.variable_values, root, self.operation, self.hide_suggestions
+            ).grouped_field_set.items()
+            read = self._reader(get_nullable_type(root.fields[selected[0].node.name.value].type), selected)
+            return (lambda event: {key: read(event)}) if read is not None else None
+        return None
+
     def complete_list_value(
         self,
         return_type: GraphQLList[GraphQLOutputType],
@@ -131,7 +144,7 @@ class CompiledExecutor(Executor[Any]):
         """The list, read in one go where its items are plain."""
         reader = self._reader(return_type, field_details_list)
         if reader is not None:
-            with suppress(Exception):  # graphql-core meets it again, and says where it is
+            with suppress(Exception):  # as above
                 return reader(result)
         return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,10 +20,10 @@ from graphql import (
     print_ast,
     visit,
 )
-from graphql.execution import Executor
 from graphql.language import Visitor
 
 from gateway.execution import encoded
+from gateway.executor import CompiledExecutor
 from gateway.masking import masked
 from live.mailbox import Event
 from resolvers.world import Context
@@ -31,10 +32,11 @@ from resolvers.world import Context
 class Selection:
     """What a document takes of each event, whoever asked, whatever symbols they named."""
 
-    __slots__ = ("__weakref__", "_executor", "_request_id")
+    __slots__ = ("__weakref__", "_executor", "_read", "_request_id")
 
-    def __init__(self, executor: Executor[Any], request_id: str) -> None:
+    def __init__(self, executor: CompiledExecutor, request_id: str) -> None:
         self._executor = executor
+        self._read = executor.event_reader()
         self._request_id = request_id
 
     def answer(self, event: Event) -> "bytes | asyncio.Task[bytes]":
@@ -47,6 +49,9 @@ class Selection:
         return answer
 
     def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
+        if self._read is not None:
+            with suppress(Exception):  # graphql-core meets it again, and says where it is
+                return encoded(ExecutionResult(self._read(event.payload), None))
         try:
             result = self._executor.build_per_event_executor(event.payload).execute_operation(False)
         except Exception as error:  # noqa: BLE001 - as in a query, whatever it is goes to the log and not further
@@ -76,7 +81,7 @@ class Selections:
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, executor: Executor[Any]) -> Selection:
+    def of(self, executor: CompiledExecutor) -> Selection:
         """The selection of an operation, for all callers of one tier; its root field's arguments do not matter."""
         context: Context = executor.context_value
         operation, used = _reaching(executor.operation, executor.fragment_definitions)

@@ -1,0 +1,71 @@
+"""What a selection makes of an event: the same in one go as field by field."""
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from db.documents import DocumentStore
+from gateway.documents import Documents
+from gateway.executor import CompiledExecutor
+from gateway.request import GraphQLRequest
+from gateway.selections import Selections
+from live.mailbox import Event
+from market import Provenance, Quote, ServedFrom
+from resolvers.world import Context, World
+from schema.build import build_schema
+from settings import Settings
+from tests.gateway.serving import NoStore, world
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
+QUOTE = Quote(
+    symbol="A",
+    price=190.12,
+    time=NOW,
+    provenance=Provenance(source="test", served_from=ServedFrom.LIVE, received_at=NOW, flags=("DELAYED",)),
+    previous_close=187.5,
+    volume=1e6,
+)
+PAYLOADS = {
+    "whole": QUOTE,
+    "without a number": replace(QUOTE, price=math.nan),
+    "without its symbol": replace(QUOTE, symbol=cast(str, None)),
+    "nothing": None,
+    "an error": ValueError("unforeseen"),
+}
+PLAIN = [
+    "{ symbol }",
+    "{ __typename a: price b: price }",
+    "{ price @skip(if: true) time }",
+    "{ symbol price change changePercent volume bid provenance { source servedFrom receivedAt flags synthetic } }",
+]
+NOT_PLAIN = ["{ asset { name } }"]
+
+
+async def made_of(selection: str) -> CompiledExecutor:
+    documents = Documents(build_schema(), Settings(), cast(DocumentStore, NoStore()))
+    request = GraphQLRequest.of({"query": f'subscription {{ told: quotes(symbols: "A") {selection} }}'})
+    executor = (await documents.prepare(request)).compiled.executor(
+        {}, Context(world=cast(World, world()), request_id="1")
+    )
+    assert isinstance(executor, CompiledExecutor)
+    return executor
+
+
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
+@pytest.mark.parametrize("selection", PLAIN)
+async def test_an_event_read_in_one_go_is_what_graphql_core_makes_of_it(
+    selection: str, payload: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = await made_of(selection)
+    assert executor.event_reader() is not None
+    read = Selections().of(executor).answer(Event("", (0, 0), payload))
+    monkeypatch.setattr(CompiledExecutor, "event_reader", lambda _: None)
+    assert read == Selections().of(executor).answer(Event("", (0, 0), payload))
+
+
+@pytest.mark.parametrize("selection", NOT_PLAIN)
+async def test_what_has_to_be_resolved_is_left_to_graphql_core(selection: str) -> None:
+    assert (await made_of(selection)).event_reader() is None
