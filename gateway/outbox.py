@@ -1,8 +1,10 @@
 """What waits to go to one client: few writes, bounded memory, and a close where a client reads too slowly."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -10,14 +12,16 @@ from gateway.meter import Histogram
 from gateway.wire import Wire
 from live.mailbox import Mailbox
 
+logger = logging.getLogger(__name__)
+
 FLUSH_S: Final = 0.004
 """Messages of so long go out in one write; the first after a silence goes at once."""
 
 ROOM_BYTES: Final = 64 * 1024
 """How much may wait in an outbox before subscriptions hold their events back."""
 
-TOO_SLOW: Final = 1013
-"""«Try again later» (RFC 6455's registry): clients connect again after it."""
+TRY_AGAIN_LATER: Final = 1013
+"""Of RFC 6455's registry: clients connect again after it."""
 
 
 @dataclass(slots=True)
@@ -89,7 +93,11 @@ class Flusher:
     def _flush(self) -> None:
         filled, self._filled = self._filled, []
         for outbox in filled:
-            outbox.flush()
+            try:
+                outbox.flush()
+            except Exception:  # one connection's fault is not that of the others
+                logger.exception("a connection could not be written to, and is closed")
+                outbox.give_up()
         if self._traffic.unsent:
             self._traffic.written()
         self._free_at = asyncio.get_running_loop().time() + FLUSH_S
@@ -149,7 +157,7 @@ class Outbox:
                 self._flusher.add(self)
         elif self._size > self._cap_bytes and len(self._messages) > 1:
             # One that is alone may be as large as it likes: nobody is slow for not having read it yet.
-            self.close(TOO_SLOW, f"Over {self._cap_bytes} bytes wait to be read; connect again.")
+            self.close(TRY_AGAIN_LATER, f"Over {self._cap_bytes} bytes wait to be read; connect again.")
 
     def flush(self) -> None:
         """Write what waits, as far as the client reads; then give those who wait their turn."""
@@ -178,6 +186,13 @@ class Outbox:
             self.clear()
             self._traffic.closed[code] += 1
             self._wire.close(code, reason)
+
+    def give_up(self) -> None:
+        """Close the connection, whatever waits; its client may come back."""
+        self.clear()
+        self._traffic.closed[TRY_AGAIN_LATER] += 1
+        with suppress(Exception):  # then it is past all that, and its pings find out
+            self._wire.close(TRY_AGAIN_LATER, "A message could not be written; connect again.")
 
     def clear(self) -> None:
         """Forget what waits, and take no more: nobody is there to read it."""
