@@ -3,7 +3,8 @@
     python -m bench.live [--clients 500] [--seconds 3] [--rounds 3]
 
 Each server is a process of its own whose CPU time is read from the system. The clients, in this process, count every
-frame, and ten of them parse each; ticks go over a real Valkey, at most 16 of them ahead of what has come back.
+frame, and ten of them parse each; ticks go over a real Valkey, so many ahead of what has come back that each client
+has 16 on the way, whether all of them are for all (L1) or each is for 20 of 500 (L2).
 """
 
 import argparse
@@ -29,12 +30,17 @@ from redis.asyncio import Redis
 
 from bench.live_clients import PARSING, SELECTION, Client, connected
 from bench.live_server import KEYS
+from bench.peers import table
 from db.embedded import embedded
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import connect
 from market import Provenance, Quote, ServedFrom
 
 AHEAD: Final = 16
+"""Messages on the way to each client."""
+
+AT_ONCE: Final = 4
+"""Of them, how many are published together."""
 
 
 @dataclass
@@ -107,7 +113,7 @@ class Measured:
     messages: int
     faults: int
     cpu_s: float
-    agrees: bool
+    agrees: bool | None
 
 
 async def fan_out(
@@ -125,9 +131,9 @@ async def fan_out(
     await ticks.publish(symbols)
     with serving(kind, redis_url) as server:
         await answers(server.port)
-        clients = (
-            await connected(server.port, watched, selections) if kind != "raw" else await _raw(server.port, watched)
-        )
+        clients = await connected(server.port, watched, selections)
+        share = len(symbols) / statistics.mean(map(len, watched))
+        ahead, batch = AHEAD * share, int(AT_ONCE * share)
         before = await _settled(clients)
         start, first = time.monotonic(), ticks.number
         cpu_s = server.cpu_s()
@@ -135,8 +141,8 @@ async def fan_out(
         heard = 0.0
         waited = time.monotonic()
         while time.monotonic() - start < seconds:
-            await ticks.publish([chance.choice(symbols) for _ in range(4)])
-            while ticks.number - (newest := _newest(clients)) > AHEAD * (1 if len(symbols) == 1 else 4):
+            await ticks.publish([chance.choice(symbols) for _ in range(batch)])
+            while ticks.number - (newest := _newest(clients)) > ahead:
                 if newest > heard:
                     heard, waited = newest, time.monotonic()
                 elif time.monotonic() - waited > 5:
@@ -144,7 +150,7 @@ async def fan_out(
                 await asyncio.sleep(0)
         count = await _settled(clients)
         cpu_s = server.cpu_s() - cpu_s
-        agrees = True
+        agrees = None
         if kind in ("ours", "asgi"):
             traffic = server.traffic()
             agrees = traffic["messages"] == count
@@ -181,14 +187,6 @@ async def answers(port: int) -> None:
             return
 
 
-async def _raw(port: int, watched: Sequence[Sequence[str]]) -> list[Client]:
-    loop = asyncio.get_running_loop()
-    clients = [Client(symbols, parses=number < PARSING) for number, symbols in enumerate(watched)]
-    for client in clients:
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
-    return clients
-
-
 def main() -> None:
     """Run it, and print the table."""
     options = argparse.ArgumentParser()
@@ -201,24 +199,38 @@ def main() -> None:
     market = [f"SIM{number:03d}" for number in range(500)]
     one = [["SIM000"]] * asked.clients
     many = [chance.sample(market, 20) for _ in range(asked.clients)]
-    runs = {(kind, "L1 one symbol"): (kind, one) for kind in asked.kinds.split(",")}
-    runs[("ours", "L2 20 of 500")] = ("ours", many)
-    if "stock" in asked.kinds:
-        runs[("stock", "L2 20 of 500")] = ("stock", many)
+    runs = {(name, kind): watched for name, watched in (("L1", one), ("L2", many)) for kind in asked.kinds.split(",")}
     found: dict[tuple[str, str], list[Measured]] = {run: [] for run in runs}
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as servers:
         for _ in range(asked.rounds):
-            for run, (kind, watched) in runs.items():
-                found[run].append(uvloop.run(fan_out(kind, servers.redis_url, watched, asked.seconds)))
-    print(f"{asked.clients} clients, median of {asked.rounds} rounds of {asked.seconds:g} s")
-    print(f"{'':16}{'':8}{'messages/s per core':>20}{'x stock':>9}{'messages':>11}{'faults':>8}  own count")
-    for (kind, name), measured in found.items():
-        rate = statistics.median(run.per_core for run in measured)
-        stock = found.get(("stock", name))
-        ratio = f"{rate / statistics.median(run.per_core for run in stock):.1f}" if stock else "-"
-        messages, faults = sum(run.messages for run in measured), sum(run.faults for run in measured)
-        agrees = "agrees" if all(run.agrees for run in measured) else "differs"
-        print(f"{name:16}{kind:8}{rate:20,.0f}{ratio:>9}{messages:11,}{faults:8}  {agrees}")
+            for (name, kind), watched in runs.items():
+                found[name, kind].append(uvloop.run(fan_out(kind, servers.redis_url, watched, asked.seconds)))
+    rates = {run: statistics.median(one.per_core for one in measured) for run, measured in found.items()}
+
+    def times(rate: float, run: tuple[str, str]) -> str:
+        return f"{rate / rates[run]:.2f}" if run in rates else "-"
+
+    rows = []
+    for (name, kind), measured in found.items():
+        rate = rates[name, kind]
+        rows.append(
+            [
+                f"{name} {kind}",
+                f"{rate:,.0f}",
+                times(rate, (name, "stock")),
+                times(rate, (name, "raw")),
+                times(rate, ("L1", kind)),
+                f"{sum(run.messages for run in measured):,}",
+                str(sum(run.faults for run in measured)),
+                {True: "agrees", False: "differs", None: "-"}[measured[0].agrees],
+            ]
+        )
+    title = (
+        f"L1: {asked.clients} clients on one symbol (goal: at least 40 x stock);"
+        f" L2: each on 20 of 500 (goal: at least 0.7 x L1). Medians of {asked.rounds} rounds of {asked.seconds:g} s"
+    )
+    heads = ("peer", "messages / s of a core", "x stock", "x raw", "x its L1", "messages", "faults", "own count")
+    print(table(title, heads, rows))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import asyncio
 import math
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any, cast
@@ -51,21 +52,26 @@ class Stock(GraphQL[Context, None]):
 
 
 class Raw:
-    """Sends each event, as text that is ready, to every WebSocket: all that ASGI can do."""
+    """Sends each event, as text that is ready, to every WebSocket that named its symbol: all that ASGI can do."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._clients: set[WebSocket] = set()
+        self._clients: defaultdict[str, set[WebSocket]] = defaultdict(set)
 
     async def serve(self, websocket: WebSocket) -> None:
         """Keep one client until it goes."""
         await websocket.accept("graphql-transport-ws")
-        self._clients.add(websocket)
+        symbols: list[str] = []
         try:
-            while (await websocket.receive())["type"] == "websocket.receive":
-                pass
+            async for message in websocket.iter_json():
+                if message["type"] == "subscribe":
+                    symbols = message["payload"]["variables"]["s"]
+                    for symbol in symbols:
+                        self._clients[symbol].add(websocket)
+                    await websocket.send_text('{"type":"connection_ack"}')
         finally:
-            self._clients.discard(websocket)
+            for symbol in symbols:
+                self._clients[symbol].discard(websocket)
 
     async def run(self) -> None:
         """Send on what the bus brings."""
@@ -74,11 +80,10 @@ class Raw:
             async for message in pubsub.listen():
                 if message["type"] == "pmessage":
                     text = message["data"].decode()
-                    for client in tuple(self._clients):
-                        try:
+                    symbol = message["channel"].decode().rpartition(":")[2]
+                    for client in tuple(self._clients[symbol]):
+                        with suppress(RuntimeError, WebSocketDisconnect):  # it is gone
                             await client.send_text(text)
-                        except (RuntimeError, WebSocketDisconnect):
-                            self._clients.discard(client)
 
 
 def application(kind: str, redis: Redis) -> Starlette:
