@@ -1,15 +1,15 @@
-"""The one door to the sources: chooses who is asked, moves on when one fails, and tells who did."""
+"""The one door to the sources: what can be asked, of whom, and what is made of their answers."""
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import polars as pl
 
@@ -17,50 +17,23 @@ from errors import (
     NoData,
     SmartFinError,
     SourceBadAnswer,
-    SourceFault,
     SourceTimeout,
     SourceUnavailable,
-    SourceUnreachable,
     SymbolNotFound,
     UnsupportedInterval,
 )
 from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource, Symbol, Window, venue
 from sources.flight import Flights
-from sources.health import WHATEVER, Health, Kinds
+from sources.health import Health
 from sources.quality import Quality
 from sources.source import Capability, Source, goes_back_to, is_scarce, sample
+from sources.turns import Question, Turns, unavailable
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S: Final = {
-    Capability.QUOTES: 3.0,
-    Capability.HISTORY: 10.0,
-    Capability.SEARCH: 3.0,
-}
-"""How long one source may take to answer a question, however many requests it needs."""
-
 BATCH_S: Final = 10.0
 """How long a source may take for all symbols of a question, where it has to be asked for some after the others."""
-RETRY_JITTER_S: Final = 0.2
-EXTRA_SHARE: Final = 0.1
-"""Retries and hedges may add so much to the questions that are asked anyway."""
-_MAX_SAVED: Final = 10.0
-_LEAST_HEDGE_S: Final = 0.05
 _MAX_CHECKS: Final = 4
-
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked, whoever is asked."""
-
-    capability: Capability
-    symbols: tuple[str, ...] = ()
-
-    @property
-    def kinds(self) -> Kinds:
-        return frozenset(venue(symbol).asset_type for symbol in self.symbols) or WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +66,7 @@ class RouteStep:
 class Router:
     """Asks the able sources in order, the healthy ones first, then by priority, until one answers.
 
-    One question for quotes or for an asset is one call upstream, however many ask it at once. A failure moves on to
-    the next source; only the last one is asked a second time, where that is safe. Once the first takes longer than
-    95 of 100 of its answers did, the next is asked beside it. Retries and hedges together stay within a tenth of
-    all questions.
+    One question for quotes or for an asset is one call upstream, however many ask it at once.
     """
 
     def __init__(
@@ -111,11 +81,15 @@ class Router:
         self._cross_check_share = cross_check_share
         self._checks: set[asyncio.Task[None]] = set()
         self.sources: tuple[Source, ...] = ()
-        self.health: dict[str, Health] = {}
+        self._turns = Turns()
         for source in sources:
             self._take(source)
         self._flights = Flights()
-        self._extra = _MAX_SAVED
+
+    @property
+    def health(self) -> dict[str, Health]:
+        """How each source has done, by its name."""
+        return self._turns.health
 
     async def put(self, source: Source) -> None:
         """Ask this source from now on, in the place of the one of its name, which is closed."""
@@ -127,8 +101,8 @@ class Router:
         """Who would be asked, in order, then who would not, and why."""
         able, steps = [], []
         for source in self.sources:
-            question = _Question(capability, (symbol,))
-            reason = _inability(source, symbol, capability) or self._obstacle(source, question)
+            question = Question(capability, (symbol,))
+            reason = _inability(source, symbol, capability) or self._turns.obstacle(source, question)
             if reason is None:
                 able.append(RouteStep(source.name, would_ask=True, reason=f"priority {source.priority}"))
             else:
@@ -183,9 +157,9 @@ class Router:
             )
             return FetchedBars(frame, provenance, asked)
 
-        question = _Question(Capability.HISTORY, (symbol,))
-        fetched, skipped = await self._first(question, reaching, partial(self._attempt, question, ask))
-        return replace(fetched, provenance=replace(fetched.provenance, skipped=tuple(skipped)))
+        question = Question(Capability.HISTORY, (symbol,))
+        fetched, skipped = await self._turns.first(question, reaching, partial(self._turns.attempt, question, ask))
+        return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
 
     async def asset(self, symbol: str) -> Asset:
         """What a source knows of the symbol. Raises SymbolNotFound or SourceUnavailable."""
@@ -197,9 +171,9 @@ class Router:
             return asset
 
         async def first() -> Asset:
-            question = _Question(Capability.SEARCH, (symbol,))
+            question = Question(Capability.SEARCH, (symbol,))
             able = self._able(symbol, Capability.SEARCH)
-            return (await self._first(question, able, partial(self._attempt, question, ask)))[0]
+            return (await self._turns.first(question, able, partial(self._turns.attempt, question, ask)))[0]
 
         return await self._flights.join(("asset", symbol), first)
 
@@ -208,16 +182,16 @@ class Router:
 
         A source with a quota of the day is asked only where the others find nothing.
         """
-        question = _Question(Capability.SEARCH)
+        question = Question(Capability.SEARCH)
 
         async def ask(source: Source) -> Sequence[Asset]:
             try:
-                return await self._attempt(question, lambda source: source.search(text, limit), source)
+                return await self._turns.attempt(question, lambda source: source.search(text, limit), source)
             except SmartFinError as error:
                 logger.info("%s did not search: %s", source.name, error)
                 return ()
 
-        searching = [source for source in self.sources if self._obstacle(source, question) is None]
+        searching = [source for source in self.sources if self._turns.obstacle(source, question) is None]
         found = await asyncio.gather(*(ask(source) for source in searching if not is_scarce(source)))
         if not any(found):
             found = await asyncio.gather(*(ask(source) for source in searching if is_scarce(source)))
@@ -235,7 +209,7 @@ class Router:
             if self.health[source.name].idle_s >= for_s
             and not is_scarce(source)
             and not source.synthetic
-            and self._obstacle(source, _check_of(source)) is None
+            and self._turns.obstacle(source, _check_of(source)) is None
         ]
 
     async def check(self, source: Source) -> None:
@@ -243,7 +217,7 @@ class Router:
         question = _check_of(source)
         if question.symbols:
             with suppress(SmartFinError):
-                await self._attempt(question, partial(_quoted, question.symbols), source)
+                await self._turns.attempt(question, partial(_quoted, question.symbols), source)
 
     async def aclose(self) -> None:
         """Close every source."""
@@ -261,11 +235,6 @@ class Router:
     def _able(self, symbol: str, capability: Capability) -> list[Source]:
         return [source for source in self.sources if _inability(source, symbol, capability) is None]
 
-    def _obstacle(self, source: Source, question: _Question) -> str | None:
-        if question.capability not in source.capabilities:
-            return f"does not offer {question.capability}"
-        return self.health[source.name].obstacle(question.capability, question.kinds)
-
     def _batches(self, symbols: Sequence[str]) -> list[tuple[str, ...]]:
         """The symbols by who is asked for them, so that one call to a source takes all that it can answer."""
         batches: dict[tuple[str, ...], list[str]] = {}
@@ -282,9 +251,9 @@ class Router:
         unknown = False
         failed: dict[str, SkippedSource] = {}
         while wanted and able:
-            question = _Question(Capability.QUOTES, tuple(wanted))
+            question = Question(Capability.QUOTES, tuple(wanted))
             try:
-                told, skipped = await self._first(question, able, partial(self._told, question), skipped)
+                told, skipped = await self._turns.first(question, able, partial(self._told, question), skipped)
             except SourceUnavailable as error:
                 skipped = error.skipped
                 break
@@ -303,10 +272,10 @@ class Router:
             able = able[able.index(source) + 1 :]
         for symbol in wanted:
             passed = (*skipped, failed[symbol]) if symbol in failed else skipped
-            found[symbol] = not_found(symbol) if unknown and not passed else _unavailable(symbol, passed)
+            found[symbol] = not_found(symbol) if unknown and not passed else unavailable(symbol, passed)
         return found
 
-    async def _told(self, question: _Question, source: Source) -> _ToldQuotes:
+    async def _told(self, question: Question, source: Source) -> _ToldQuotes:
         """What the source tells, in as many questions as it needs, each with its own time and they with theirs.
 
         Raises the first error where it tells nothing at all.
@@ -317,15 +286,15 @@ class Router:
         failed: dict[str, SkippedSource] = {}
         first_error: SmartFinError | None = None
         for start in range(0, len(question.symbols), size):
-            part = _Question(question.capability, question.symbols[start : start + size])
+            part = Question(question.capability, question.symbols[start : start + size])
             skip = None
             if start and time.monotonic() > ends:
                 skip = SkippedSource(source.name, SourceTimeout.code, f"the other symbols took it {BATCH_S:g} s")
-            elif start and (obstacle := self._obstacle(source, part)):
+            elif start and (obstacle := self._turns.obstacle(source, part)):
                 skip = SkippedSource(source.name, "SOURCE_RESTING", obstacle)
             else:
                 try:
-                    quotes |= await self._attempt(part, partial(_quoted, part.symbols), source)
+                    quotes |= await self._turns.attempt(part, partial(_quoted, part.symbols), source)
                 except SmartFinError as error:
                     first_error = first_error or error
                     skip = SkippedSource(source.name, error.code, str(error))
@@ -351,9 +320,9 @@ class Router:
             )
             if other is None:
                 continue
-            question = _Question(Capability.QUOTES, (quote.symbol,))
+            question = Question(Capability.QUOTES, (quote.symbol,))
             try:
-                given = await self._attempt(question, partial(_quoted, question.symbols), other)
+                given = await self._turns.attempt(question, partial(_quoted, question.symbols), other)
             except SmartFinError as error:
                 logger.info("%s was not compared: %s", quote.symbol, error)
                 continue
@@ -364,149 +333,23 @@ class Router:
 
     def _may_check(self, source: Source, quote: Quote) -> bool:
         is_other = source.name != quote.provenance.source
-        question = _Question(Capability.QUOTES, (quote.symbol,))
-        return is_other and not is_scarce(source) and self._obstacle(source, question) is None
+        question = Question(Capability.QUOTES, (quote.symbol,))
+        return is_other and not is_scarce(source) and self._turns.obstacle(source, question) is None
 
     def _checked(self, task: asyncio.Task[None]) -> None:
         self._checks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("comparing two sources failed in an unexpected way", exc_info=error)
 
-    async def _first(
-        self,
-        question: _Question,
-        sources: Sequence[Source],
-        ask: Callable[[Source], Awaitable[Answer]],
-        skipped: Sequence[SkippedSource] = (),
-    ) -> tuple[Answer, Sequence[SkippedSource]]:
-        """The answer of the first source that has one, and who was passed over.
-
-        Raises SymbolNotFound if one that answered does not know the symbol and none failed, else SourceUnavailable.
-        """
-        passed = list(skipped)
-        unknown: SymbolNotFound | None = None
-        queue = []
-        for source in sources:
-            if (obstacle := self._obstacle(source, question)) is None:
-                queue.append(source)
-            else:
-                passed.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
-        while queue:
-            source = queue.pop(0)
-            try:
-                return await self._hedged(source, queue, question, ask, passed), tuple(passed)
-            except SymbolNotFound as error:
-                unknown = error
-            except SmartFinError as error:
-                passed.append(SkippedSource(source.name, error.code, str(error)))
-        if unknown is not None and not passed:
-            raise unknown
-        raise _unavailable(question.symbols[0], passed)
-
-    async def _hedged(
-        self,
-        source: Source,
-        others: list[Source],
-        question: _Question,
-        ask: Callable[[Source], Awaitable[Answer]],
-        passed: list[SkippedSource],
-    ) -> Answer:
-        """The source's answer; once it is slow for itself, that of the next one if it comes earlier."""
-        slow_s = self.health[source.name].slow_s(question.capability)
-        asking = asyncio.ensure_future(self._retried(source, question, ask, is_last=not others))
-        try:
-            if slow_s is not None and others:
-                await asyncio.wait([asking], timeout=max(slow_s, _LEAST_HEDGE_S))
-                other = next((other for other in others if not is_scarce(other)), None)
-                if not asking.done() and other is not None and self._spend_extra():
-                    others.remove(other)
-                    hedge = asyncio.ensure_future(self._retried(other, question, ask, is_last=False))
-                    return await self._earlier(source, asking, other, hedge, passed)
-            return await asking
-        finally:
-            if not asking.done():
-                asking.cancel()
-
-    async def _earlier(
-        self,
-        source: Source,
-        asking: "asyncio.Future[Answer]",
-        other: Source,
-        hedge: "asyncio.Future[Answer]",
-        passed: list[SkippedSource],
-    ) -> Answer:
-        names = {asking: source.name, hedge: other.name}
-        waiting = {asking, hedge}
-        try:
-            while True:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    error = task.exception()
-                    if error is None:
-                        if task is hedge:
-                            passed.append(SkippedSource(source.name, "SOURCE_SLOW", "slower than it usually is"))
-                        return task.result()
-                    if not waiting:
-                        raise error
-                    if isinstance(error, SmartFinError):
-                        passed.append(SkippedSource(names[task], error.code, str(error)))
-        finally:
-            for task in waiting:
-                task.cancel()
-
-    async def _retried(
-        self, source: Source, question: _Question, ask: Callable[[Source], Awaitable[Answer]], *, is_last: bool
-    ) -> Answer:
-        self._extra = min(_MAX_SAVED, self._extra + EXTRA_SHARE)
-        try:
-            return await ask(source)
-        except (SourceUnreachable, SourceFault):
-            if not is_last or self._obstacle(source, question) or not self._spend_extra():
-                raise
-        await asyncio.sleep(random.uniform(0, RETRY_JITTER_S))  # noqa: S311 - jitter
-        return await ask(source)
-
-    async def _attempt(self, question: _Question, ask: Callable[[Source], Awaitable[Answer]], source: Source) -> Answer:
-        """One question to one source, within its time; whatever comes of it is noted in its health."""
-        health = self.health[source.name]
-        health.asking()
-        start = time.monotonic()
-        limit_s = TIMEOUT_S[question.capability]
-        try:
-            async with asyncio.timeout(limit_s):
-                answer = await ask(source)
-        except TimeoutError:
-            error: Exception = SourceTimeout(f"{source.name} did not answer within {limit_s:g} s")
-        except SmartFinError as said:
-            error = said
-        except asyncio.CancelledError:
-            health.given_up()
-            raise
-        except Exception as fault:
-            logger.exception("%s failed in an unexpected way", source.name)
-            error = SourceFault(f"{source.name} failed in an unexpected way; the log has it")
-            error.__cause__ = fault
-        else:
-            health.answered(question.capability, time.monotonic() - start)
-            return answer
-        health.failed(question.capability, error, time.monotonic() - start, question.kinds)
-        raise error
-
-    def _spend_extra(self) -> bool:
-        if self._extra < 1:
-            return False
-        self._extra -= 1
-        return True
-
 
 async def _quoted(symbols: Sequence[str], source: Source) -> dict[str, Quote]:
     return await source.quotes(symbols)
 
 
-def _check_of(source: Source) -> _Question:
+def _check_of(source: Source) -> Question:
     """The cheap question that tells whether the source is well; of no symbols where it has none."""
     symbol = sample(source)
-    return _Question(Capability.QUOTES, (symbol,) if symbol else ())
+    return Question(Capability.QUOTES, (symbol,) if symbol else ())
 
 
 def _inability(source: Source, symbol: str, capability: Capability) -> str | None:
@@ -530,11 +373,6 @@ def out_of_reach(symbol: str, interval: Interval, since: datetime) -> NoData:
     return NoData(
         f"No source has {interval} bars of {symbol} before {since:%FT%TZ}; ask from there on{longer}.", symbol=symbol
     )
-
-
-def _unavailable(symbol: str, skipped: Sequence[SkippedSource]) -> SourceUnavailable:
-    said = "; ".join(f"{skip.source}: {skip.message}" for skip in skipped) or "no source for it is configured"
-    return SourceUnavailable(f"No source could answer for {symbol}: {said}.", skipped=tuple(skipped), symbol=symbol)
 
 
 def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:

@@ -19,8 +19,8 @@ from market import Adjustment, Interval, Quote, ServedFrom, Symbol
 from resolvers.history import History, load_history
 from resolvers.quotes import current_quotes
 from resolvers.world import World
-from sources import router as routing
 from sources import streams as streaming
+from sources import turns
 from sources.health import BreakerState
 from sources.kraken import Kraken
 from sources.router import Router
@@ -78,7 +78,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """The pull path of live mode over Kraken, which is asked first, and Yahoo."""
     for capability in (Capability.QUOTES, Capability.HISTORY):
-        monkeypatch.setitem(routing.TIMEOUT_S, capability, TIMEOUT_S)
+        monkeypatch.setitem(turns.TIMEOUT_S, capability, TIMEOUT_S)
     world = made_of(database, redis, keys, kraken.source(), yahoo.source())
     yield world
     await world.supply.aclose()
@@ -112,7 +112,7 @@ async def test_the_next_source_answers_within_one_timeout_and_both_are_named(
 async def test_a_failing_source_is_left_alone_after_ten_failures(
     world: World, kraken: FakeKraken, monkeypatch: pytest.MonkeyPatch, failure: Failure
 ) -> None:
-    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 0.1)
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 0.1)
     kraken.failure = failure
     for _ in range(10):
         await world.router.quotes(["BTC-USD"])
@@ -191,7 +191,7 @@ async def test_a_stream_that_is_connected_but_mute_is_taken_over(
 async def test_identical_cold_questions_for_bars_are_one_call_and_who_leaves_harms_nobody(
     world: World, kraken: FakeKraken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(routing.TIMEOUT_S, Capability.HISTORY, 60.0)
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.HISTORY, 60.0)
     await world.router.asset("BTC-USD")
     kraken.requests.clear()
     kraken.holds.clear()

@@ -26,7 +26,7 @@ async def test_the_last_error_is_kept_and_told(
     await world.source_stats.enter(world.router.sources)
     ledger = Ledger(world.router, world.source_stats)
     source.error = error
-    world.router._extra = 0.0  # no second try
+    world.router._turns._extra = 0.0  # no second try
     await world.router.quotes(["AAPL"])
     await ledger.flush()
     source.error = None

@@ -18,7 +18,7 @@ from errors import InvalidSymbol, SourceTimeout, SourceUnavailable, SymbolNotFou
 from market import Provenance, Quote, ServedFrom, SkippedSource
 from resolvers.quotes import current_quotes
 from resolvers.world import World
-from sources import router as routing
+from sources import turns
 from sources.source import Capability
 from tests.sources.scripted import Scripted
 from tests.waiting import until
@@ -129,7 +129,7 @@ async def silent(world: World, *sources: Scripted) -> dict[str, Quote]:
 async def test_while_the_sources_are_silent_the_stale_quote_is_served_soon_and_one_question_goes_on(
     world: World, source: Scripted, second: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 60.0)
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 60.0)
     monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.2)
     old = await silent(world, source, second)
     start = time.monotonic()

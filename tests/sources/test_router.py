@@ -22,6 +22,7 @@ from errors import (
 )
 from market import Interval, Provenance, Quote, ServedFrom, Symbol, Window
 from sources import router as routing
+from sources import turns
 from sources.health import OPENS_AFTER
 from sources.router import Router
 from sources.source import DAY_S, Capability, Quota, Source
@@ -86,7 +87,7 @@ async def test_all_failing_lists_what_each_said() -> None:
 
 
 async def test_a_silent_source_is_given_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 0.1)
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 0.1)
     first, second = Scripted("first", 9), Scripted("second", 1)
     first.takes_s = 30
     start = time.monotonic()
@@ -134,7 +135,7 @@ def one_by_one(failing: Mapping[str, Exception] | None = None, takes_s: float = 
 
 
 async def test_each_of_several_questions_for_quotes_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(routing.TIMEOUT_S, Capability.QUOTES, 2.0)
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 2.0)
     source = one_by_one(takes_s=0.5)
     answers = await router(source).quotes(["A", "B", "C", "D", "E"])
     assert [type(answer) for answer in answers.values()] == [Quote] * 5
@@ -301,7 +302,7 @@ async def test_a_scarce_key_is_not_spent_to_be_quicker() -> None:
 
 
 async def test_hedges_stay_within_a_tenth_of_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "_LEAST_HEDGE_S", 0.001)
+    monkeypatch.setattr(turns, "_LEAST_HEDGE_S", 0.001)
     first, second = Scripted("first", 9), Scripted("second", 1)
     asking = router(first, second)
     monkeypatch.setattr(asking.health["first"], "slow_s", lambda _capability: 0.0)
