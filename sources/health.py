@@ -80,6 +80,8 @@ class Health:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.fault: SmartFinError | None = None
+        """What it has failed with since it last answered; a limit and a refusal are none."""
         self._failures = 0
         self._openings = 0
         self._opens_until = 0.0
@@ -135,6 +137,7 @@ class Health:
         """It has answered, if only to say that it does not have that."""
         self._note(capability, ANSWERED, took_s)
         self._probing = False
+        self.fault = None
         self._failures = 0
         self._openings = 0
         self._took_s[capability].append(took_s)
@@ -146,10 +149,10 @@ class Health:
             response_gain_ms=tally.response_gain_ms * (1 - _NEWEST_WEIGHT) + took_s * 1000 * _NEWEST_WEIGHT,
         )
 
-    def failed(self, capability: Capability, error: Exception, took_s: float, kinds: Kinds = WHATEVER) -> None:
+    def failed(self, capability: Capability, error: SmartFinError, took_s: float, kinds: Kinds = WHATEVER) -> None:
         """It has not answered; what follows depends on the error."""
         now = self._clock()
-        if isinstance(error, SourceCannot) or (isinstance(error, SmartFinError) and not _is_fault(error)):
+        if isinstance(error, SourceCannot) or not error.code.startswith("SOURCE_"):
             self.answered(capability, took_s)
             return
         self._note(capability, error.code if isinstance(error, SmartFinError) else SourceFault.code, took_s)
@@ -161,6 +164,7 @@ class Health:
         if isinstance(error, SourceRefused):
             self._refused_until |= {(capability, kind): now + REFUSED_S for kind in kinds}
             return
+        self.fault = error
         self._failures += 1
         self._count(0.0)
         self._tally = replace(self._tally, errors=self._tally.errors + 1)
@@ -193,7 +197,3 @@ class Health:
             kept=tally.kept * (1 - _NEWEST_WEIGHT),
             success_gain=tally.success_gain * (1 - _NEWEST_WEIGHT) + outcome * _NEWEST_WEIGHT,
         )
-
-
-def _is_fault(error: SmartFinError) -> bool:
-    return error.code.startswith("SOURCE_")

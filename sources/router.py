@@ -27,7 +27,7 @@ from sources.flight import Flights
 from sources.health import Health
 from sources.quality import Quality
 from sources.source import Capability, Source, goes_back_to, is_scarce, sample
-from sources.turns import Question, Turns, unavailable
+from sources.turns import Outlook, Question, Turns, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,13 @@ class Router:
             else:
                 steps.append(RouteStep(source.name, would_ask=False, reason=reason))
         return able + steps
+
+    def outlook(self, symbol: str, capability: Capability, interval: Interval | None = None) -> Outlook:
+        """What may come of asking for the symbol now; of bars, for those of the interval."""
+        able = self._able(symbol, capability)
+        if interval is not None:
+            able = [source for source in able if interval in source.reach]
+        return self._turns.outlook(Question(capability, (symbol,)), able)
 
     async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
         """A quote for each symbol, or why there is none: SymbolNotFound, or SourceUnavailable."""
@@ -222,6 +229,7 @@ class Router:
     async def aclose(self) -> None:
         """Close every source."""
         await self._flights.aclose()
+        await self._turns.aclose()
         for checking in self._checks:
             checking.cancel()
         await asyncio.gather(*self._checks, return_exceptions=True)
@@ -250,8 +258,9 @@ class Router:
         able = self._able(symbols[0], Capability.QUOTES)
         unknown = False
         failed: dict[str, SkippedSource] = {}
+        question = Question(Capability.QUOTES)
         while wanted and able:
-            question = Question(Capability.QUOTES, tuple(wanted))
+            question = replace(question, symbols=tuple(wanted))
             try:
                 told, skipped = await self._turns.first(question, able, partial(self._told, question), skipped)
             except SourceUnavailable as error:
@@ -286,7 +295,7 @@ class Router:
         failed: dict[str, SkippedSource] = {}
         first_error: SmartFinError | None = None
         for start in range(0, len(question.symbols), size):
-            part = Question(question.capability, question.symbols[start : start + size])
+            part = replace(question, symbols=question.symbols[start : start + size])
             skip = None
             if start and time.monotonic() > ends:
                 skip = SkippedSource(source.name, SourceTimeout.code, f"the other symbols took it {BATCH_S:g} s")

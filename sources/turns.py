@@ -4,9 +4,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from errors import SmartFinError, SourceFault, SourceTimeout, SourceUnavailable, SourceUnreachable, SymbolNotFound
 from market import SkippedSource, venue
@@ -21,45 +21,86 @@ TIMEOUT_S: Final = {
     Capability.SEARCH: 3.0,
 }
 """How long one source may take to answer a question, however many requests it needs."""
+DEADLINE_S: Final = {
+    Capability.QUOTES: 20.0,
+    Capability.HISTORY: 15.0,
+    Capability.SEARCH: 6.0,
+}
+"""How long all sources together may take."""
 RETRY_JITTER_S: Final = 0.2
 EXTRA_SHARE: Final = 0.1
 """Retries and hedges may add so much to the questions that are asked anyway."""
 _MAX_SAVED: Final = 10.0
 _LEAST_HEDGE_S: Final = 0.05
+_UNPROVEN_S: Final = 1.0
+"""What is slow for a source that has not answered often enough to say."""
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, whoever is asked."""
+    """What is asked, whoever is asked, since when (time.monotonic)."""
 
     capability: Capability
     symbols: tuple[str, ...] = ()
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def kinds(self) -> Kinds:
         """The kinds of asset that it is about."""
         return frozenset(venue(symbol).asset_type for symbol in self.symbols) or WHATEVER
 
+    @property
+    def left_s(self) -> float:
+        """The time that is left to answer it; 0 where none is."""
+        return max(0.0, self.began + DEADLINE_S[self.capability] - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What may come of a question now.
+
+    `is_hopeless`: nobody would be asked. `is_good`: somebody would who has not failed since it last answered.
+    `skipped` are those who would not be asked or have failed, and why.
+    """
+
+    is_hopeless: bool
+    is_good: bool
+    skipped: tuple[SkippedSource, ...]
+
 
 class Turns:
     """The health of the sources, and the asking of one after the other.
 
     A failure moves on to the next source; only the last one is asked a second time, where that is safe. Once the first
-    takes longer than 95 of 100 of its answers did, the next is asked beside it. Retries and hedges together stay
-    within a tenth of all questions.
+    takes longer than 95 of 100 of its answers did, the next is asked beside it, and whoever is overtaken is heard out,
+    so that its health is known. Retries and hedges together stay within a tenth of all questions.
     """
 
     def __init__(self) -> None:
         self.health: dict[str, Health] = {}
         self._extra = _MAX_SAVED
+        self._overtaken: set[asyncio.Task[Any]] = set()
 
     def obstacle(self, source: Source, question: Question) -> str | None:
         """Why the source would not be asked now; None if it would."""
         if question.capability not in source.capabilities:
             return f"does not offer {question.capability}"
         return self.health[source.name].obstacle(question.capability, question.kinds)
+
+    def outlook(self, question: Question, sources: Sequence[Source]) -> Outlook:
+        """What may come of asking these sources."""
+        asked, skipped = [], []
+        for source in sources:
+            if (obstacle := self.obstacle(source, question)) is not None:
+                skipped.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
+                continue
+            asked.append(source)
+            if (fault := self.health[source.name].fault) is not None:
+                skipped.append(SkippedSource(source.name, fault.code, str(fault)))
+        is_good = any(self.health[source.name].fault is None for source in asked)
+        return Outlook(not asked, is_good, tuple(skipped))
 
     async def first(
         self,
@@ -80,14 +121,13 @@ class Turns:
                 queue.append(source)
             else:
                 passed.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
-        while queue:
-            source = queue.pop(0)
-            try:
-                return await self._hedged(source, queue, question, ask, passed), tuple(passed)
-            except SymbolNotFound as error:
-                unknown = error
-            except SmartFinError as error:
-                passed.append(SkippedSource(source.name, error.code, str(error)))
+        while queue and question.left_s:
+            told = await self._hedged(queue.pop(0), queue, question, ask, passed)
+            if isinstance(told, SymbolNotFound):
+                unknown = told
+            elif told is not None:
+                return told, tuple(passed)
+        passed += [SkippedSource(source.name, SourceTimeout.code, "the others took all the time") for source in queue]
         if unknown is not None and not passed:
             raise unknown
         raise unavailable(question.symbols[0], passed)
@@ -97,12 +137,16 @@ class Turns:
         health = self.health[source.name]
         health.asking()
         start = time.monotonic()
-        limit_s = TIMEOUT_S[question.capability]
+        own_s = TIMEOUT_S[question.capability]
+        limit_s = min(own_s, question.left_s)
         try:
             async with asyncio.timeout(limit_s):
                 answer = await ask(source)
         except TimeoutError:
-            error: Exception = SourceTimeout(f"{source.name} did not answer within {limit_s:g} s")
+            error: SmartFinError = SourceTimeout(f"{source.name} did not answer within {limit_s:.2g} s")
+            if limit_s < own_s:  # the others took the rest: that says nothing of this one
+                health.given_up()
+                raise error from None
         except SmartFinError as said:
             error = said
         except asyncio.CancelledError:
@@ -118,6 +162,13 @@ class Turns:
         health.failed(question.capability, error, time.monotonic() - start, question.kinds)
         raise error
 
+    async def aclose(self) -> None:
+        """Give up what is heard out."""
+        overtaken = list(self._overtaken)
+        for task in overtaken:
+            task.cancel()
+        await asyncio.gather(*overtaken, return_exceptions=True)
+
     async def _hedged(
         self,
         source: Source,
@@ -125,49 +176,60 @@ class Turns:
         question: Question,
         ask: Callable[[Source], Awaitable[Answer]],
         passed: list[SkippedSource],
-    ) -> Answer:
-        """The source's answer; once it is slow for itself, that of the next one if it comes earlier."""
-        slow_s = self.health[source.name].slow_s(question.capability)
-        asking = asyncio.ensure_future(self._retried(source, question, ask, is_last=not others))
-        try:
-            if slow_s is not None and others:
-                await asyncio.wait([asking], timeout=max(slow_s, _LEAST_HEDGE_S))
-                other = next((other for other in others if not is_scarce(other)), None)
-                if not asking.done() and other is not None and self._spend_extra():
-                    others.remove(other)
-                    hedge = asyncio.ensure_future(self._retried(other, question, ask, is_last=False))
-                    return await self._earlier(source, asking, other, hedge, passed)
-            return await asking
-        finally:
-            if not asking.done():
-                asking.cancel()
+    ) -> Answer | SymbolNotFound | None:
+        """The source's answer; once it is slow for itself, that of the next one if it comes earlier.
 
-    async def _earlier(
-        self,
-        source: Source,
-        asking: "asyncio.Future[Answer]",
-        other: Source,
-        hedge: "asyncio.Future[Answer]",
-        passed: list[SkippedSource],
-    ) -> Answer:
-        names = {asking: source.name, hedge: other.name}
-        waiting = {asking, hedge}
+        None where nobody has one: `passed` says why.
+        """
+        asking = {asyncio.create_task(self._retried(source, question, ask, is_last=not others)): source}
         try:
-            while True:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    error = task.exception()
-                    if error is None:
-                        if task is hedge:
-                            passed.append(SkippedSource(source.name, "SOURCE_SLOW", "slower than it usually is"))
-                        return task.result()
-                    if not waiting:
-                        raise error
-                    if isinstance(error, SmartFinError):
-                        passed.append(SkippedSource(names[task], error.code, str(error)))
-        finally:
-            for task in waiting:
+            slow_s = self.health[source.name].slow_s(question.capability)
+            after_s = _UNPROVEN_S if slow_s is None else max(slow_s, _LEAST_HEDGE_S)
+            done, _ = await asyncio.wait(asking, timeout=after_s)
+            other = next((other for other in others if not is_scarce(other)), None)
+            if not done and other is not None and self._spend_extra():
+                others.remove(other)
+                asking[asyncio.create_task(self._retried(other, question, ask, is_last=False))] = other
+            return await self._earliest(asking, passed)
+        except BaseException:
+            for task in asking:
                 task.cancel()
+            raise
+
+    async def _earliest(
+        self, asking: "Mapping[asyncio.Task[Answer], Source]", passed: list[SkippedSource]
+    ) -> Answer | SymbolNotFound | None:
+        waiting = set(asking)
+        unknown: SymbolNotFound | None = None
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in asking:
+                if task not in done:
+                    continue
+                error = task.exception()
+                if error is None:
+                    for late in waiting:
+                        self._hear_out(late)
+                    if next(iter(asking)) in waiting:
+                        slow = next(iter(asking.values()))
+                        passed.append(SkippedSource(slow.name, "SOURCE_SLOW", "slower than it usually is"))
+                    return task.result()
+                if isinstance(error, SymbolNotFound):
+                    unknown = error
+                elif isinstance(error, SmartFinError):
+                    passed.append(SkippedSource(asking[task].name, error.code, str(error)))
+                else:
+                    raise error
+        return unknown
+
+    def _hear_out(self, task: "asyncio.Task[Any]") -> None:
+        self._overtaken.add(task)
+        task.add_done_callback(self._heard)
+
+    def _heard(self, task: "asyncio.Task[Any]") -> None:
+        self._overtaken.discard(task)
+        if not task.cancelled():
+            task.exception()  # its health has it
 
     async def _retried(
         self, source: Source, question: Question, ask: Callable[[Source], Awaitable[Answer]], *, is_last: bool

@@ -1,6 +1,7 @@
 import pytest
 
 from errors import (
+    SmartFinError,
     SourceBadAnswer,
     SourceCannot,
     SourceFault,
@@ -14,7 +15,7 @@ from sources.health import OPENS_AFTER, Health
 from sources.source import Capability
 
 QUOTES, HISTORY = Capability.QUOTES, Capability.HISTORY
-FAULTS = [SourceUnreachable("x"), SourceTimeout("x"), SourceFault("x"), SourceBadAnswer("x"), RuntimeError("x")]
+FAULTS = [SourceUnreachable("x"), SourceTimeout("x"), SourceFault("x"), SourceBadAnswer("x")]
 
 
 def state(health: Health) -> str:
@@ -40,7 +41,7 @@ def health(clock: Clock) -> Health:
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_failures_in_a_row_open_the_breaker(health: Health, error: Exception) -> None:
+def test_failures_in_a_row_open_the_breaker(health: Health, error: SmartFinError) -> None:
     for count in range(OPENS_AFTER):
         assert health.obstacle(QUOTES) is None, count
         health.failed(QUOTES, error, 0.1)
@@ -119,7 +120,7 @@ def test_a_refusal_rests_one_capability(health: Health, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", [SourceCannot("x"), SymbolNotFound("x")])
-def test_not_having_it_is_an_answer(health: Health, error: Exception) -> None:
+def test_not_having_it_is_an_answer(health: Health, error: SmartFinError) -> None:
     health.failed(QUOTES, FAULTS[0], 0.1)
     health.failed(QUOTES, error, 0.1)
     assert health.tally().errors == 1

@@ -20,12 +20,13 @@ from errors import (
     SymbolNotFound,
     UnsupportedInterval,
 )
-from market import Interval, Provenance, Quote, ServedFrom, Symbol, Window
+from market import Interval, Provenance, Quote, ServedFrom, SkippedSource, Symbol, Window
 from sources import router as routing
 from sources import turns
-from sources.health import OPENS_AFTER
+from sources.health import OPENS_AFTER, BreakerState
 from sources.router import Router
 from sources.source import DAY_S, Capability, Quota, Source
+from sources.turns import Outlook
 from tests.sources.scripted import NOW, Scripted, router
 from tests.waiting import until
 
@@ -417,3 +418,117 @@ async def test_a_refusal_is_about_the_kind_of_asset_that_was_asked_for() -> None
     assert (await one(asking, "AAPL")).symbol == "AAPL"
     assert (await asking.history("EURUSD=X", Interval.D1, WINDOW)).provenance.source == "s"
     assert source.asked[:2] == [("EURUSD=X",), ("AAPL",)]
+
+
+async def known(asking: Router) -> None:
+    """Have every source answer so often that it is known what is slow for it."""
+    for source in asking.sources:
+        for _ in range(20):
+            for capability in (Capability.QUOTES, Capability.HISTORY):
+                asking.health[source.name].answered(capability, 0.01)
+
+
+async def test_a_slow_history_is_overtaken_by_the_next_source() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    asking = router(first, second)
+    await known(asking)
+    first.takes_s = 5
+    start = time.monotonic()
+    provenance = (await asking.history("AAPL", Interval.D1, WINDOW)).provenance
+    assert time.monotonic() - start < 4
+    assert (provenance.source, [skip.code for skip in provenance.skipped]) == ("second", ["SOURCE_SLOW"])
+    await asking.aclose()
+
+
+async def test_a_source_of_which_little_is_known_is_slow_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_UNPROVEN_S", 0.1)
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    asking = router(first, second)
+    first.takes_s = 30
+    assert (await asking.history("AAPL", Interval.D1, WINDOW)).provenance.source == "second"
+    await asking.aclose()
+
+
+async def test_who_is_overtaken_is_heard_out_so_that_silence_opens_its_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 0.3)
+    silent, sound = Scripted("silent", 9), Scripted("sound", 1)
+    asking = router(silent, sound)
+    await known(asking)
+    silent.takes_s = 30
+    quotes = await asyncio.gather(*(one(asking, f"S{number}") for number in range(OPENS_AFTER)))
+    assert {quote.provenance.source for quote in quotes} == {"sound"}
+    await until(lambda: asking.health["silent"].breaker is BreakerState.OPEN)
+    assert len(silent.asked) == OPENS_AFTER
+    await asking.aclose()
+
+
+async def test_closing_gives_up_who_was_overtaken() -> None:
+    silent, sound = Scripted("silent", 9), Scripted("sound", 1)
+    asking = router(silent, sound)
+    await known(asking)
+    silent.takes_s = 30
+    await one(asking)
+    [left] = asking._turns._overtaken
+    await asking.aclose()
+    assert left.cancelled()
+
+
+async def test_where_both_fail_each_is_told_by_its_own_name() -> None:
+    first, second = Scripted("first", 9), Scripted("second", 1)
+    asking = router(first, second)
+    await known(asking)
+    first.takes_s, second.takes_s = 0.2, 0.3
+    first.error, second.error = SourceBadAnswer("HTML"), SourceRefused("no plan")
+    with pytest.raises(SourceUnavailable) as caught:
+        await one(asking)
+    assert [(skip.source, skip.message) for skip in caught.value.skipped] == [("first", "HTML"), ("second", "no plan")]
+
+
+async def test_all_sources_together_have_a_time_and_who_was_not_reached_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(turns.DEADLINE_S, Capability.HISTORY, 0.3)
+    silent = [Scripted(name, priority) for name, priority in (("a", 9), ("b", 5), ("c", 1))]
+    for source in silent:
+        source.takes_s = 30
+    asking = router(*silent)
+    asking._turns._extra = 0.0  # no hedge
+    with pytest.raises(SourceUnavailable) as caught:
+        await asking.history("AAPL", Interval.D1, WINDOW)
+    assert [(skip.source, skip.code) for skip in caught.value.skipped] == [
+        (name, "SOURCE_TIMEOUT") for name in ("a", "b", "c")
+    ]
+    assert [len(source.asked) for source in silent] == [1, 0, 0]
+    assert asking.health["a"].fault is None, "it had less than its time"
+
+
+async def test_the_outlook_tells_who_is_well_and_why_the_others_are_not() -> None:
+    failing, other = Scripted("failing", 9), Scripted("other", 1)
+    asking = router(failing, other)
+    symbol = "AAPL"
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(is_hopeless=False, is_good=True, skipped=())
+    failing.error = SourceBadAnswer("HTML")
+    await one(asking)
+    fault = SkippedSource("failing", "SOURCE_BAD_ANSWER", "HTML")
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(is_hopeless=False, is_good=True, skipped=(fault,))
+    other.error = SourceLimited("429", retry_after_s=30)
+    with pytest.raises(SourceUnavailable):
+        await one(asking)
+    resting = SkippedSource("other", "SOURCE_RESTING", "its limit is reached for another 30 s")
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(
+        is_hopeless=False, is_good=False, skipped=(fault, resting)
+    )
+    for _ in range(OPENS_AFTER):
+        with pytest.raises(SourceUnavailable):
+            await one(asking)
+    assert asking.outlook(symbol, Capability.QUOTES).is_hopeless
+
+
+async def test_the_outlook_of_bars_is_that_of_who_has_the_interval() -> None:
+    days, minutes = Scripted("days", 9, reach={Interval.D1: None}), Scripted("minutes", 1, reach={Interval.M1: None})
+    asking = router(days, minutes)
+    minutes.error = SourceBadAnswer("HTML")
+    with pytest.raises(SourceUnavailable):
+        await asking.history("AAPL", Interval.M1, WINDOW)
+    assert not asking.outlook("AAPL", Capability.HISTORY, Interval.M1).is_good
+    assert asking.outlook("AAPL", Capability.HISTORY, Interval.D1).is_good
