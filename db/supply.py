@@ -58,12 +58,12 @@ class BarSupply:
         self.questions: Counter[str] = Counter()
         """What became of those for a stretch: a source was `asked`, `joined` under way, or `known` as of just now."""
 
-    async def fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
+    async def fetch(self, symbol: str, interval: Interval, piece: Window, wait_s: float | None = None) -> Supplied:
         """What a source has of the stretch. It is kept, whether who asked goes away or not.
 
         What lies so near the present that the store cannot have it yet is asked for once in EDGE_FOR_S.
         Raises SymbolNotFound, UnsupportedInterval, NoData where no source goes back so far, SourceUnavailable,
-        StoreUnavailable.
+        StoreUnavailable, and TimeoutError where it has not come `wait_s` after it was first asked for.
         """
         edge = self._edges.get((symbol, interval))
         if edge is not None and edge.answers(piece):
@@ -73,7 +73,7 @@ class BarSupply:
         fetch = partial(self._fetch, symbol, interval, piece)
         key = (symbol, interval, piece)
         self.questions["joined" if key in self._flights else "asked"] += 1
-        return await self._flights.join(key, fetch)
+        return await self._flights.join(key, fetch, wait_s)
 
     async def look(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
         """What a source has of the stretch now; nothing is kept. Raises as `fetch` does."""

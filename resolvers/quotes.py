@@ -1,6 +1,5 @@
 """Quotes: from the cache while they are fresh, else from a source if it answers soon, else stale and marked so."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +10,15 @@ from strawberry.types import Info
 
 from db.quotes import served
 from errors import InvalidSymbol, SmartFinError, SourceUnavailable, StoreUnavailable
-from market import Asset, Quote, ServedFrom, Symbol
+from market import Asset, Quote, ServedFrom, SkippedSource, Symbol
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
+from sources.source import Capability
 
 logger = logging.getLogger(__name__)
 
 STALE_AFTER_S: Final = 0.5
-"""How long a source is waited for by who can do with a stale quote; what it says later is for who asks next."""
+"""How old a question may be for who can do with a stale quote to wait for it; its answer is for who asks later."""
 MAX_PULLS: Final = 200
 """Questions under way beside which no other is begun that one can do without."""
 
@@ -74,16 +74,33 @@ async def _quotes(world: World, symbols: Sequence[str]) -> dict[str, Quote | Sma
     wanted = [symbol for symbol in symbols if symbol not in found]
     if not wanted:
         return found
-    stale = {symbol: served(cached[symbol], ServedFrom.STALE) for symbol in wanted if symbol in cached}
-    question, can_do_without = tuple(wanted), len(stale) == len(wanted)
-    if can_do_without and question not in world.pulls and len(world.pulls) >= MAX_PULLS:
-        return found | stale
-    try:
-        async with asyncio.timeout(STALE_AFTER_S if can_do_without else None):
-            fetched = await world.pulls.join(question, partial(_pull, world, question))
-    except TimeoutError:
-        return found | stale
+    if all(symbol in cached for symbol in wanted):
+        return found | await _unless_stale(world, wanted, cached)
+    fetched = await world.pulls.join(tuple(wanted), partial(_pull, world, wanted))
     return found | await _with_stale(world, fetched, cached)
+
+
+async def _unless_stale(
+    world: World, symbols: Sequence[str], cached: dict[str, Quote]
+) -> dict[str, Quote | SmartFinError]:
+    """What the sources say if they say it soon, else what is cached, and why.
+
+    Where all have failed they are asked beside it, by one question at a time, and nobody waits for what comes of it.
+    """
+    outlooks = {symbol: world.router.outlook(symbol, Capability.QUOTES) for symbol in symbols}
+    stale: dict[str, Quote | SmartFinError] = {
+        symbol: _skipping(served(cached[symbol], ServedFrom.STALE), outlook.skipped)
+        for symbol, outlook in outlooks.items()
+    }
+    question = tuple(symbol for symbol, outlook in outlooks.items() if not outlook.is_hopeless)
+    if not question or (question not in world.pulls and len(world.pulls) >= MAX_PULLS):
+        return stale
+    is_good = any(outlook.is_good for outlook in outlooks.values())
+    try:
+        fetched = await world.pulls.join(question, partial(_pull, world, question), STALE_AFTER_S if is_good else 0.0)
+    except TimeoutError:
+        return stale
+    return stale | await _with_stale(world, fetched, cached)
 
 
 async def _pull(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
@@ -118,11 +135,11 @@ async def _with_stale(
             stale |= await world.quote_store.latest(lost, synthetic=world.synthetic)
         except StoreUnavailable as error:
             logger.warning("stale quotes were not looked up: %s", error)
-    return fetched | {symbol: _after_failure(quote, failed[symbol]) for symbol, quote in stale.items()}
+    return fetched | {symbol: _skipping(quote, failed[symbol].skipped) for symbol, quote in stale.items()}
 
 
-def _after_failure(quote: Quote, error: SourceUnavailable) -> Quote:
-    return replace(quote, provenance=replace(quote.provenance, skipped=tuple(error.skipped)))
+def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:
+    return replace(quote, provenance=replace(quote.provenance, skipped=tuple(skipped)))
 
 
 def _or_raise(answer: Quote | SmartFinError) -> Quote:

@@ -18,7 +18,7 @@ from errors import InvalidSymbol, SourceTimeout, SourceUnavailable, SymbolNotFou
 from market import Provenance, Quote, ServedFrom, SkippedSource
 from resolvers.quotes import current_quotes
 from resolvers.world import World
-from sources import turns
+from sources import health, turns
 from sources.source import Capability
 from tests.sources.scripted import Scripted
 from tests.waiting import until
@@ -131,12 +131,77 @@ async def test_while_the_sources_are_silent_the_stale_quote_is_served_soon_and_o
 ) -> None:
     monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 60.0)
     monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 0.2)
+    monkeypatch.setattr(turns, "_UNPROVEN_S", 60.0)
     old = await silent(world, source, second)
     start = time.monotonic()
     answers = await asyncio.gather(*(one(world, "AAPL") for _ in range(20)))
     assert 0.2 <= time.monotonic() - start < 30
     assert set(answers) == {served(old["AAPL"], ServedFrom.STALE)}
     await one(world, "AAPL")
+    assert source.asked == [("AAPL",)]
+    await world.pulls.aclose()
+
+
+async def old_quote(world: World) -> Quote:
+    """A stale quote of AAPL in the cache."""
+    old = quote("AAPL", 1.0, 3 * FRESH_S)
+    await world.quote_cache.put([old])
+    return old
+
+
+async def test_while_no_source_may_be_asked_the_stale_quote_says_why_and_nobody_is(
+    world: World, source: Scripted, second: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "COOL_S", 60.0)
+    await old_quote(world)
+    fail(source, second)
+    while not world.router.outlook("AAPL", Capability.QUOTES).is_hopeless:
+        await world.router.quotes(["MSFT"])
+    asked = len(source.asked), len(second.asked)
+    source.error = second.error = None
+    provenance = (await one(world, "AAPL")).provenance
+    assert provenance.served_from is ServedFrom.STALE
+    assert [(skip.source, skip.code) for skip in provenance.skipped] == [
+        ("first", "SOURCE_RESTING"),
+        ("second", "SOURCE_RESTING"),
+    ]
+    assert (len(source.asked), len(second.asked)) == asked
+    assert len(world.pulls) == 0
+
+
+async def test_where_all_have_failed_nobody_waits_but_one_asks_beside_it(
+    world: World, source: Scripted, second: Scripted
+) -> None:
+    await old_quote(world)
+    fail(source, second)
+    assert (await one(world, "AAPL")).provenance.skipped == FAILED
+    source.error = None
+    source.holds.clear()
+    source.asked.clear()
+    told(quote("AAPL", 2.0), source=source)
+    for _ in range(20):
+        answer = await one(world, "AAPL")
+        assert (answer.price, answer.provenance.served_from) == (1.0, ServedFrom.STALE)
+        assert answer.provenance.skipped == FAILED
+    source.holds.set()
+    await until(lambda: not world.pulls)
+    answer = await one(world, "AAPL")
+    assert (answer.price, answer.provenance.served_from) == (2.0, ServedFrom.CACHE)
+    assert source.asked == [("AAPL",)]
+
+
+async def test_nobody_waits_for_a_question_that_others_have_waited_for_in_vain(
+    world: World, source: Scripted, second: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(turns.TIMEOUT_S, Capability.QUOTES, 60.0)
+    monkeypatch.setattr(turns, "_UNPROVEN_S", 60.0)
+    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 2.0)
+    await silent(world, source, second)
+    await one(world, "AAPL")
+    start = time.monotonic()
+    for _ in range(20):
+        assert (await one(world, "AAPL")).provenance.served_from is ServedFrom.STALE
+    assert time.monotonic() - start < 20 * 2.0 / 2
     assert source.asked == [("AAPL",)]
     await world.pulls.aclose()
 

@@ -29,7 +29,7 @@ class Scripted:
     """A source that does as it is told, and counts.
 
     It knows every symbol that is not `unknown`: quotes it as `quoted` says, else at `price`, and has the `bars` that
-    it was given. `error` is raised instead of any answer.
+    it was given. `error` is raised instead of any answer, and none comes before `holds` is set.
     """
 
     display_name: ClassVar[str] = "Scripted"
@@ -61,6 +61,8 @@ class Scripted:
         self.asked: list[object] = []
         self.error: Exception | None = None
         self.takes_s = 0.0
+        self.holds = asyncio.Event()
+        self.holds.set()
         self.price = 1.0
         self.quoted: dict[str, Quote] = {}
         self.bars: dict[tuple[str, Interval], pl.DataFrame] = {}
@@ -78,6 +80,7 @@ class Scripted:
     async def _answer(self, question: object) -> None:
         self.asked.append(question)
         await asyncio.sleep(self.takes_s)
+        await self.holds.wait()
         if self.error is not None:
             raise self.error
 
