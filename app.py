@@ -58,12 +58,14 @@ from live.ledger import Ledger
 from live.markets import Markets
 from live.recorder import Recorder
 from live.tending import tended
+from resolvers.history import SHARED_FOR_S
 from resolvers.live_history import Charts
 from resolvers.searched import Searched
 from resolvers.world import World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
 from sources.catalog import SOURCES, open_sources, quotas
+from sources.flight import Flights
 from sources.quality import Quality
 from sources.router import Router
 from sources.source import Source
@@ -261,8 +263,10 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
         users=users,
+        histories=Flights(SHARED_FOR_S),
     )
     stack.push_async_callback(world.pulls.aclose)
+    stack.push_async_callback(world.histories.aclose)
     prepared, tried = asyncio.Event(), asyncio.Event()
 
     source_keys = SourceKeys(database, settings)

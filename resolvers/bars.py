@@ -1,5 +1,6 @@
 """Bars of a series: from the store, from the sources what it lacks, joined from shorter ones, adjusted."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,14 @@ from sources import calendar
 from sources.grid import next_slot, slot_at
 from sources.resample import PARTS, fits, resampled
 from sources.router import out_of_reach
+from sources.source import Capability
 
+DEADLINE_S = 20.0
+"""How long the sources are waited for in all; then what is held is given, and what they say later is kept."""
+STALE_AFTER_S = 2.0
+"""How long they are waited for by who lacks only the newest bars, or where all of them have failed."""
+_EDGE_BARS = 10
+"""How many of the newest bars one can do without for a moment."""
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _GROWTH = 4
 _MICROSECOND = timedelta(microseconds=1)
@@ -55,9 +63,9 @@ async def load_bars(
 
     What no source has and the store does not hold is joined from the longest shorter bars that can be had. Weeks and
     months of what may split are joined from adjusted days always: a week that holds a split mixes two prices.
-    Where the sources fail, what is held is given, marked STALE; what no source goes back to is missing, and that is
-    no failure. Raises SymbolNotFound, UnsupportedInterval, NoData and SourceUnavailable where nothing is held, and
-    StoreUnavailable.
+    Where the sources fail or take too long, what is held is given, marked STALE; what no source goes back to is
+    missing, and that is no failure. Raises SymbolNotFound, UnsupportedInterval, NoData and SourceUnavailable where
+    nothing is held, and StoreUnavailable.
     """
     failed: SymbolNotFound | UnsupportedInterval | SourceUnavailable | NoData | None = None
     for number, part in enumerate(_parts(series)):
@@ -87,8 +95,9 @@ def _parts(series: Series) -> Iterator[Interval]:
 
 @dataclass(slots=True)
 class _Filled:
-    """What asking the sources brought, beside what went to the store."""
+    """What asking the sources brought, beside what went to the store; `ends` is when they are waited for no longer."""
 
+    ends: float = field(default_factory=lambda: time.monotonic() + DEADLINE_S)
     forming: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BAR_SCHEMA))
     fetched: Provenance | None = None
     error: SourceUnavailable | SymbolNotFound | UnsupportedInterval | None = None
@@ -123,7 +132,7 @@ async def _newest(
         until, begin = begin, max(floor, interval.floor(end - min(reach, end - _FIRST)))
         held = await world.bars.newest(symbol, part, limit, before, begin)
         if pieces := _asked(held.missing, before, until):
-            await _fill(world, symbol, part, pieces, filled)
+            await _fill(world, symbol, part, pieces, filled, _patience_s(world, symbol, part, held, before))
             # What is held from before `begin` may lie beyond a stretch that is not: for want of better only.
             held = await world.bars.newest(symbol, part, limit, before, floor if filled.is_cut else begin)
         if not held.frame.is_empty():  # who else has finished and kept the forming bar since
@@ -182,14 +191,34 @@ def _asked(missing: Sequence[Window], before: datetime, until: datetime) -> list
     return pieces
 
 
-async def _fill(world: World, symbol: str, part: Interval, pieces: Sequence[Window], filled: _Filled) -> None:
+def _patience_s(world: World, symbol: str, part: Interval, held: HeldBars, before: datetime) -> float:
+    """How long to wait for what is missing: the shorter, the less it is and the less the sources promise."""
+    if held.frame.is_empty():
+        return DEADLINE_S
+    is_at_end = all(piece.end == before for piece in held.missing)
+    if not world.router.outlook(symbol, Capability.HISTORY, part).is_good:
+        return 0.0 if is_at_end else STALE_AFTER_S
+    edge = datetime.now(UTC) - _EDGE_BARS * part.span
+    return STALE_AFTER_S if is_at_end and all(piece.start >= edge for piece in held.missing) else DEADLINE_S
+
+
+async def _fill(
+    world: World, symbol: str, part: Interval, pieces: Sequence[Window], filled: _Filled, patience_s: float
+) -> None:
     """Have the stretches fetched and kept, up to the first that fails; what no source goes back to is passed over."""
+    ends = min(filled.ends, time.monotonic() + patience_s)
     for piece in pieces:
         try:
-            fetched = await world.supply.fetch(symbol, part, piece)
+            fetched = await world.supply.fetch(symbol, part, piece, max(0.0, ends - time.monotonic()))
         except NoData as error:
             filled.beyond = error
             continue
+        except TimeoutError:
+            skipped = world.router.outlook(symbol, Capability.HISTORY, part).skipped
+            filled.error = SourceUnavailable(
+                f"No source has answered for {symbol} yet; ask again.", skipped=skipped, symbol=symbol
+            )
+            return
         except (SourceUnavailable, SymbolNotFound, UnsupportedInterval) as error:
             filled.error = error
             return

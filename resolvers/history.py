@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,8 @@ from sources.resample import SETTLED
 
 MAX_BARS = 5000
 DEFAULT_BARS = 100
+SHARED_FOR_S = 1.0
+"""How long the newest bars are told to who asks the same as somebody just did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ async def history(
     adjustment: Adjustment = Adjustment.SPLITS,
 ) -> History:
     """The bars of [start, end), or the newest `last` of them."""
-    found = await load_history(info.context.world, symbol, interval, start, end, last, adjustment)
+    found = await _history(info.context.world, symbol, interval, start, end, last, adjustment)
     info.context.settled += end is not None and is_settled(found, end)
     return found
 
@@ -162,7 +165,21 @@ async def asset_history(
     adjustment: Adjustment = Adjustment.SPLITS,
 ) -> History:
     """The history of an asset."""
-    return await load_history(info.context.world, root.symbol, interval, start, end, last, adjustment)
+    return await _history(info.context.world, root.symbol, interval, start, end, last, adjustment)
+
+
+async def _history(
+    world: World,
+    symbol: str,
+    interval: Interval,
+    start: datetime | None,
+    end: datetime | None,
+    last: int | None,
+    adjustment: Adjustment,
+) -> History:
+    """As `load_history`; the newest bars are loaded once for all who ask for them at once or within SHARED_FOR_S."""
+    load = partial(load_history, world, symbol, interval, start, end, last, adjustment)
+    return await load() if end else await world.histories.join((symbol, interval, start, last, adjustment), load)
 
 
 async def load_history(

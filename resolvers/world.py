@@ -58,6 +58,8 @@ class World:
     """The questions for quotes that are under way, also those that nobody waits for any more."""
     quotes_served: Counter[str] = field(default_factory=Counter)
     """How many quotes came from where: by `ServedFrom`, or NONE where there was none."""
+    histories: Flights = field(default_factory=Flights)
+    """The queries for history that are under way or were answered just now."""
 
 
 @dataclass(slots=True)

@@ -50,12 +50,6 @@ def world(database: Database, redis: Redis, keys: Keys, source: Scripted, second
     return made_of(database, redis, keys, source, second)
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is: what a source says at once is waited for."""
-    monkeypatch.setattr(resolvers.quotes, "STALE_AFTER_S", 60.0)
-
-
 async def one(world: World, symbol: str) -> Quote:
     [answer] = await current_quotes(world, [symbol])
     assert isinstance(answer, Quote), answer
