@@ -254,7 +254,7 @@ class Router:
     async def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
         found: dict[str, Quote | SmartFinError] = {}
         wanted = list(symbols)
-        skipped: Sequence[SkippedSource] = ()
+        skipped: tuple[SkippedSource, ...] = ()
         able = self._able(symbols[0], Capability.QUOTES)
         unknown = False
         failed: dict[str, SkippedSource] = {}

@@ -108,7 +108,7 @@ class Turns:
         sources: Sequence[Source],
         ask: Callable[[Source], Awaitable[Answer]],
         skipped: Sequence[SkippedSource] = (),
-    ) -> tuple[Answer, Sequence[SkippedSource]]:
+    ) -> tuple[Answer, tuple[SkippedSource, ...]]:
         """The answer of the first source that has one, and who was passed over.
 
         Raises SymbolNotFound if one that answered does not know the symbol and none failed, else SourceUnavailable.

@@ -26,7 +26,8 @@ class Written:
 
 
 async def test_a_write_that_raises_closes_its_client_and_leaves_the_others_theirs() -> None:
-    flusher, traffic = Flusher(), Traffic()
+    traffic = Traffic()
+    flusher = Flusher(traffic)
     wires = [Written(), Written(fails=True), Written()]
     outboxes = [Outbox(wire, flusher, 1000, traffic) for wire in wires]
     for text in (b"1", b"2"):

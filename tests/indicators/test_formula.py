@@ -38,7 +38,7 @@ def test_a_part_is_computed_once_however_many_name_it() -> None:
         return part + part * part
 
     def indicator(name: str) -> Indicator:
-        return Indicator(name, "", "", "", ("close",), (), (name,), None, function, lambda: 0, lambda: 0)
+        return Indicator(name, "", "", "", False, ("close",), (), (name,), None, function, lambda: 0, lambda: 0)
 
     both = evaluate(from_closes([1.0, 2.0]), [indicator("one").call(), indicator("other").call()])
 
