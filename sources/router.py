@@ -264,7 +264,7 @@ class Router:
             try:
                 told, skipped = await self._turns.first(question, able, partial(self._told, question), skipped)
             except SourceUnavailable as error:
-                skipped = error.skipped
+                skipped = tuple(error.skipped)
                 break
             unknown = True
             source, given = told.source, told.quotes
