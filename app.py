@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from db.alert_bus import AlertBus
+from db.alerts import AlertStore
 from db.archive import Archive
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
@@ -20,6 +22,7 @@ from db.budgets import RedisBudget
 from db.database import Database
 from db.documents import DocumentStore
 from db.embedded import servers
+from db.fires import FireStore
 from db.jobs import JobQueue
 from db.live_bars import LiveBars
 from db.markets import MarketCache
@@ -33,6 +36,7 @@ from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.tokens import AccessTokens
 from db.users import UserStore
+from db.webhook_secrets import WebhookSecrets
 from errors import StoreUnavailable
 from gateway.assets import DASHBOARD, GRAPHIQL, dashboard
 from gateway.auth import Authenticator
@@ -50,6 +54,8 @@ from inside.pulse import Pulse
 from jobs.checkup import Checkup
 from jobs.refill import Refill
 from jobs.worker import Worker
+from live.alert_feed import AlertFeed
+from live.alerts import AlertWatch
 from live.bars import FormingBars
 from live.collector import Collector
 from live.hours import Hours
@@ -58,8 +64,10 @@ from live.ledger import Ledger
 from live.markets import Markets
 from live.recorder import Recorder
 from live.tending import tended
+from people import NotificationMethod
 from resolvers.history import SHARED_FOR_S
 from resolvers.live_history import Charts
+from resolvers.measures import measured
 from resolvers.searched import Searched
 from resolvers.world import World
 from schema.build import Schema, build_schema
@@ -72,6 +80,8 @@ from sources.source import Source
 from sources.streams import Streams
 
 logger = logging.getLogger(__name__)
+
+Run = Callable[[], Awaitable[None]]
 
 PREPARE_S = 15.0
 RETRY_S = 0.5
@@ -242,8 +252,8 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
     assets = AssetStore(database)
-    live_bars = LiveBars(redis, keys)
-    hub = Hub(redis, keys, cache, live_bars)
+    alert_store, alert_bus = AlertStore(database), AlertBus(redis, keys)
+    hub = Hub(redis, keys, cache, LiveBars(redis, keys))
     world = World(
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
@@ -264,6 +274,12 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         charts=Charts(),
         users=users,
         histories=Flights(SHARED_FOR_S),
+        alerts=alert_store,
+        alert_bus=alert_bus,
+        alert_feed=AlertFeed(alert_store, alert_bus),
+        alerts_per_user=settings.alerts_per_user,
+        notification_methods=_methods(settings),
+        webhook_secrets=WebhookSecrets(settings),
     )
     stack.push_async_callback(world.pulls.aclose)
     stack.push_async_callback(world.histories.aclose)
@@ -278,14 +294,15 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         await asyncio.Event().wait()
 
     pulse = Pulse()
-    runs = [prepare, pulse.run, world.hub.run, world.recorder.run, Ledger(router, world.source_stats).run, hours.run]
+    runs: list[Run] = [prepare, pulse.run, world.hub.run, world.alert_feed.run, world.recorder.run, hours.run]
+    runs.append(Ledger(router, world.source_stats).run)
     collecting, worker = None, None
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
-        refill = Refill(supply)
-        collecting = _collecting(world, redis, keys, live_bars, hours, refill)
-        runs += [refill.run, collecting.collector.run]
+        refill, alerts = Refill(supply), AlertWatch(FireStore(database), alert_bus, partial(measured, world))
+        collecting = _collecting(world, redis, keys, hours, refill, alerts)
+        runs += [refill.run, alerts.run, collecting.collector.run]
         waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
         stack.push_async_callback(waiting.aclose)
         worker = _worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
@@ -331,12 +348,27 @@ async def _wait_a_while(tried: asyncio.Event, prepared: asyncio.Event) -> None:
         logger.warning("serving before everything is prepared; /readyz is 503 until then")
 
 
-def _collecting(
-    world: World, redis: Redis, keys: Keys, live_bars: LiveBars, hours: Hours, refill: Refill
-) -> Collecting:
+def _collecting(world: World, redis: Redis, keys: Keys, hours: Hours, refill: Refill, alerts: AlertWatch) -> Collecting:
     streams = Streams(world.router, hours.is_open, refill.missed)
-    forming = partial(FormingBars, router=world.router, store=world.bars, live=live_bars, always_open=world.synthetic)
-    return Collecting(Collector(redis, keys, world.quote_cache, world.recorder, streams, forming), streams, hours)
+    forming = partial(
+        FormingBars,
+        router=world.router,
+        store=world.bars,
+        live=LiveBars(redis, keys),
+        always_open=world.synthetic,
+        on_final=alerts.take_bar,
+    )
+    collector = Collector(redis, keys, world.quote_cache, world.recorder, streams, forming, alerts)
+    return Collecting(collector, streams, hours)
+
+
+def _methods(settings: Settings) -> frozenset[NotificationMethod]:
+    methods = {NotificationMethod.WEB, NotificationMethod.WEBHOOK}
+    if settings.smtp_url is not None:
+        methods.add(NotificationMethod.EMAIL)
+    if settings.sms_url is not None:
+        methods.add(NotificationMethod.SMS)
+    return frozenset(methods)
 
 
 async def _prepare(

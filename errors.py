@@ -19,6 +19,9 @@
     │   ├── InvalidCursor         INVALID_CURSOR
     │   ├── TooManyJobs           TOO_MANY_JOBS
     │   ├── TooManyOperations     TOO_MANY_OPERATIONS
+    │   ├── TooManyAlerts         TOO_MANY_ALERTS
+    │   ├── AlertNotFound         ALERT_NOT_FOUND
+    │   ├── NotificationRefused   NOTIFICATION_REFUSED
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
     │   ├── NoData                NO_DATA
     │   ├── ProtocolError         how it was asked
@@ -196,6 +199,24 @@ class TooManyOperations(RequestError):
     """More operations under way on one connection than its caller may have."""
 
     code = "TOO_MANY_OPERATIONS"
+
+
+class TooManyAlerts(RequestError):
+    """As many alerts as one user may have."""
+
+    code = "TOO_MANY_ALERTS"
+
+
+class AlertNotFound(RequestError):
+    """The viewer has no alert of this id."""
+
+    code = "ALERT_NOT_FOUND"
+
+
+class NotificationRefused(RequestError):
+    """A way of being told that is not set up here, or that leads where nothing is sent."""
+
+    code = "NOTIFICATION_REFUSED"
 
 
 class UnsupportedInterval(RequestError):

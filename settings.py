@@ -48,6 +48,18 @@ def _archive_url(value: str | None) -> str | None:
     return value
 
 
+def _smtp_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(("smtp://", "smtps://")):
+        raise ValueError("expected smtp://user:password@host:587 or smtps://…:465")
+    return value
+
+
+def _web_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("expected https://host/path")
+    return value
+
+
 class Settings(BaseSettings):
     """What the environment, or a file `.env` in the working directory, says; a DSN never shows in a repr."""
 
@@ -273,6 +285,28 @@ class Settings(BaseSettings):
         ge=1,
         le=1000,
         description="Operations that a signed-in user may have under way on one WebSocket.",
+    )
+    alerts_per_user: int = Field(
+        500, alias="SMARTFIN_ALERTS_PER_USER", ge=1, description="Alerts that a user may have."
+    )
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = Field(
+        None,
+        alias="SMARTFIN_SMTP_URL",
+        description="Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`; unset: no e-mails.",
+    )
+    mail_from: str = Field("smartfin@localhost", alias="SMARTFIN_MAIL_FROM", description="Sender of e-mails.")
+    sms_url: Annotated[SecretStr | None, AfterValidator(_web_url)] = Field(
+        None,
+        alias="SMARTFIN_SMS_URL",
+        description="HTTP gateway that is posted `to` and `text` as JSON; unset: no SMS.",
+    )
+    sms_key: SecretStr | None = Field(
+        None, alias="SMARTFIN_SMS_KEY", description="What the SMS gateway gets as `Authorization: Bearer`."
+    )
+    webhook_hosts: str | None = Field(
+        None,
+        alias="SMARTFIN_WEBHOOK_HOSTS",
+        description="Hosts that webhooks may reach though they are in a private network, with commas.",
     )
     sandbox_seed: int = Field(
         1, alias="SMARTFIN_SANDBOX_SEED", ge=0, le=2**32 - 1, description="The same seed gives the same sandbox market."

@@ -32,6 +32,9 @@ class Keys:
         self.epoch = f"{self.prefix}market:epoch"
         self.published = f"{self.prefix}documents:published"
         self.persisted = f"{self.prefix}documents:persisted"
+        self.alert_changes = f"{self.prefix}alerts:changes"
+        self.alert_marks = f"{self.prefix}alerts:marks"
+        self.alert_fires = f"{self.prefix}alerts:fires"
 
     def realtime(self, symbol: str) -> str:
         """Latest quote of a symbol."""

@@ -29,8 +29,19 @@ def token_key(settings: Settings) -> bytes:
 
     Raises StartError where the folder cannot hold one.
     """
-    info = f"smartfin access tokens {settings.mode}".encode()
-    return HKDF(SHA256(), length=32, salt=None, info=info).derive(_secret(settings))
+    return _derived(settings, f"access tokens {settings.mode}")
+
+
+def webhook_key(settings: Settings) -> bytes:
+    """The 32 bytes that what signs each user's webhooks is made of, of the same secret.
+
+    Raises StartError where the folder cannot hold one.
+    """
+    return _derived(settings, f"webhooks {settings.mode}")
+
+
+def _derived(settings: Settings, purpose: str) -> bytes:
+    return HKDF(SHA256(), length=32, salt=None, info=f"smartfin {purpose}".encode()).derive(_secret(settings))
 
 
 def _secret(settings: Settings) -> bytes:

@@ -93,6 +93,7 @@ class FormingBars:
         live: LiveBars,
         *,
         always_open: bool,
+        on_final: Callable[[BarEvent], None],
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.epoch = epoch
@@ -101,6 +102,7 @@ class FormingBars:
         self._store = store
         self._live = live
         self._always_open = always_open
+        self._on_final = on_final
         self._clock = clock
         self._wanted: defaultdict[str, set[Interval]] = defaultdict(set)
         self._forming: dict[Series, _Forming] = {}
@@ -237,6 +239,7 @@ class FormingBars:
                 logger.error("a bar of %s is lost to the store: too many wait", self._unkept[0].event.topic)
             self._unkept.append(kept)
         await self._publish([event])
+        self._on_final(event)
 
     async def _keep(self, kept: _Kept) -> bool:
         event = kept.event

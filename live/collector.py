@@ -18,6 +18,7 @@ from db.live_bars import topic_series
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys
 from errors import StoreUnavailable
+from live.alerts import AlertWatch
 from live.bars import FormingBars
 from live.recorder import Recorder
 from live.tending import is_ending
@@ -78,6 +79,7 @@ class Collector:
         recorder: Recorder,
         streams: Streams,
         forming: Callable[[int], FormingBars],
+        alerts: AlertWatch,
     ) -> None:
         self._redis = redis
         self._keys = keys
@@ -85,6 +87,7 @@ class Collector:
         self._recorder = recorder
         self._streams = streams
         self._forming = forming
+        self._alerts = alerts
         self._id = uuid4().hex
         self._epoch = 0
         self.symbols: frozenset[str] = frozenset()
@@ -113,13 +116,14 @@ class Collector:
         try:
             while not any(task.done() for task in tasks) and not is_ending():
                 epoch, collectors = await self._beat()
-                watched = [
-                    topic for topic in await self._watched() if owner(topic.partition("/")[0], collectors) == self._id
-                ]
+                topics = {*await self._watched(), *self._alerts.topics}
+                watched = [topic for topic in topics if owner(topic.partition("/")[0], collectors) == self._id]
                 # With no pause between, so that nothing is told of a symbol in an epoch in which it is another's.
                 self._epoch = bars.epoch = epoch
                 bars.want(series for topic in watched if (series := topic_series(topic)))
-                demand.set(list(dict.fromkeys(topic.partition("/")[0] for topic in watched)))
+                symbols = list(dict.fromkeys(topic.partition("/")[0] for topic in watched))
+                self._alerts.own(symbols)
+                demand.set(symbols)
                 self.symbols = demand.symbols
                 await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -129,6 +133,7 @@ class Collector:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._alerts.own(())
             with suppress(*_AWAY):  # then its heartbeat runs out by itself
                 await self._leave()
 
@@ -161,13 +166,16 @@ class Collector:
                     wanted = demand.symbols
                     latest = {symbol: quote for symbol, quote in latest.items() if symbol in wanted}
                 ours = [change for change in batch if change.symbol in wanted]
-                await self._publish(seqs, latest, ours)
-                for change in ours:
-                    bars.take(latest[change.symbol])
+                for event in await self._published(seqs, latest, ours):
+                    bars.take(event.quote)
+                    self._alerts.take(event)
                 if is_ending():  # or the next batch might be waited for without end
                     return
 
-    async def _publish(self, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]) -> None:
+    async def _published(
+        self, seqs: defaultdict[str, int], latest: dict[str, Quote], batch: Sequence[Quote]
+    ) -> list[QuoteEvent]:
+        """The changes as whole quotes in their order, once they are told to the hubs, if Redis lets it."""
         events = []
         for change in batch:
             quote = merged(latest.get(change.symbol), change)
@@ -181,6 +189,7 @@ class Collector:
             # The next tick of each symbol carries its whole state, so nothing has to be sent again.
             self.unpublished += len(events)
             logger.warning("%d ticks were not published: %s", len(events), error)
+        return events
 
 
 def merged(known: Quote | None, change: Quote) -> Quote:

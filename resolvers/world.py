@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from strawberry.dataloader import DataLoader
 
+from db.alert_bus import AlertBus
+from db.alerts import AlertStore
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
@@ -17,12 +19,14 @@ from db.quotes import QuoteCache, QuoteStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
+from db.webhook_secrets import WebhookSecrets
 from indicators.cache import ValueCache
+from live.alert_feed import AlertFeed
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
 from market import Market
-from people import GUEST, Viewer
+from people import GUEST, NotificationMethod, Viewer
 from resolvers.searched import Searched
 from sources.flight import Flights
 from sources.router import Router
@@ -53,6 +57,13 @@ class World:
     markets: Markets
     charts: "Charts"
     users: UserStore
+    alerts: AlertStore
+    alert_bus: AlertBus
+    alert_feed: AlertFeed
+    alerts_per_user: int
+    notification_methods: frozenset[NotificationMethod]
+    """What is set up here to tell users by."""
+    webhook_secrets: WebhookSecrets
     indicator_values: ValueCache = field(default_factory=ValueCache)
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""

@@ -2,7 +2,17 @@
 
 import strawberry
 
+import resolvers.enums  # noqa: F401 - they are marked before any type is made of them
 from resolvers.accounts import me
+from resolvers.alerts import (
+    alert_events,
+    alerts,
+    create_alert,
+    delete_alert,
+    live_alerts,
+    update_alert,
+    webhook_secret,
+)
 from resolvers.assets import asset, assets
 from resolvers.backfills import ask_backfill, backfill_job
 from resolvers.history import history
@@ -13,6 +23,7 @@ from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
 from schema.account import User
+from schema.alert import Alert, AlertEvent, AlertEventConnection
 from schema.asset import Asset, AssetConnection
 from schema.backfill import BackfillJob
 from schema.history import History
@@ -55,11 +66,28 @@ class Query:
         backfill_job, "How a backfill stands, for a week after it has ended; null if nobody knows it."
     )
     me: User | None = resolved_by(me, "Who asks; null for a guest.")
+    alerts: list[Alert] = resolved_by(
+        alerts, "Your alerts, the newest first; with `active` only those that are or not."
+    )
+    alert_events: AlertEventConnection = resolved_by(
+        alert_events, "What your alerts did in the last 90 days, the newest first, 100 a page at most."
+    )
+    webhook_secret: str = resolved_by(
+        webhook_secret,
+        "What your webhooks are signed with, as https://www.standardwebhooks.com has it: `webhook-id`,"
+        " `webhook-timestamp`, and `webhook-signature` over both and the body.",
+    )
 
 
 @strawberry.type
 class Mutation:
     """What may be changed."""
+
+    create_alert: Alert = resolved_by(create_alert, "A new alert of yours.")
+    update_alert: Alert = resolved_by(
+        update_alert, "One of your alerts with these terms instead of those it had, armed anew as if it were new."
+    )
+    delete_alert: strawberry.ID = resolved_by(delete_alert, "Forgets one of your alerts, with its events.")
 
     backfill: BackfillJob = resolved_by(
         ask_backfill,
@@ -88,4 +116,9 @@ class Subscription:
         live_market,
         "The state of a market at once, then again whenever it changes: each phase at the instant it begins, and the"
         " hours of the new day at the venue's midnight. No change is left out, however slow the reader.",
+    )
+    alerts: AlertEvent = watched_by(
+        live_alerts,
+        "Each event of your alerts from now on. None is left out, however slow the reader; what came while you were"
+        " away is in `alertEvents`.",
     )

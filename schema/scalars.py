@@ -1,4 +1,4 @@
-"""The scalars and the enums of the contract, and how a field names its resolver."""
+"""The scalars of the contract, and how a field names its resolver."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from errors import InvalidSymbol, InvalidWindow
-from market import Adjustment, Anchor, AssetType, Interval, MarketPhase, PriceField, ServedFrom, Symbol
+from market import Symbol
 
 Timestamp = NewType("Timestamp", int)
 
@@ -85,25 +85,3 @@ SCALARS: dict[object, ScalarDefinition] = {
         parse_value=date.fromisoformat,
     ),
 }
-
-# Strawberry marks the classes of `market.py` in place, so that annotations name them as they are.
-strawberry.enum(Interval, description="The length of a bar: 1 to 30 minutes, 1 and 4 hours, a day, a week, a month.")
-strawberry.enum(
-    Adjustment, description="How history is corrected at read: not at all, for splits, or for splits and dividends."
-)
-strawberry.enum(AssetType, description="What kind of thing is traded.")
-strawberry.enum(
-    MarketPhase,
-    description="Where a market stands in its day; PRE and POST are trading outside the regular session. A lunch break"
-    " is CLOSED.",
-)
-strawberry.enum(
-    Anchor,
-    description="Where an indicator that adds up bar after bar begins anew: each day, week (Monday), month, quarter or"
-    " year, by the clock of the venue.",
-)
-strawberry.enum(PriceField, description="The price of a bar that an indicator is computed of.")
-strawberry.enum(
-    ServedFrom,
-    description="Where an answer was taken from; STALE: older than it should be, and nothing newer could be had.",
-)

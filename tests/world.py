@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import cast
 
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from db.alert_bus import AlertBus
+from db.alerts import AlertStore
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.bars import BarStore
@@ -18,12 +21,16 @@ from db.redis import Keys
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
+from db.webhook_secrets import WebhookSecrets
+from live.alert_feed import AlertFeed
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
+from people import NotificationMethod
 from resolvers.live_history import Charts
 from resolvers.searched import Searched
 from resolvers.world import World
+from settings import Settings
 from sources.router import Router
 from sources.source import Source
 from tests.sources.scripted import Scripted
@@ -38,6 +45,7 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
     store = QuoteStore(database, partitions)
     assets = AssetStore(database)
     bars = BarStore(database, partitions)
+    alerts, bus = AlertStore(database), AlertBus(redis, keys)
     asking = Router(cast(Sequence[Source], sources))
     return World(
         synthetic=False,
@@ -58,4 +66,10 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         markets=Markets(MarketCache(redis, keys), always_open=True),
         charts=Charts(),
         users=UserStore(database),
+        alerts=alerts,
+        alert_bus=bus,
+        alert_feed=AlertFeed(alerts, bus),
+        alerts_per_user=3,
+        notification_methods=frozenset(NotificationMethod),
+        webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests"))),
     )

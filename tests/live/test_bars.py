@@ -38,6 +38,7 @@ class Told(LiveBars):
 
     def __init__(self) -> None:
         self.events: list[BarEvent] = []
+        self.closed: list[BarEvent] = []
 
     async def publish(self, events: list[BarEvent]) -> None:  # type: ignore[override]
         self.events += events
@@ -67,7 +68,9 @@ async def forming(
     store: BarStore, source: Scripted, clock: Clock, *series: tuple[str, Interval], always_open: bool = True
 ) -> AsyncIterator[tuple[FormingBars, Told]]:
     told = Told()
-    building = FormingBars(1, router(source), store, told, always_open=always_open, clock=clock)
+    building = FormingBars(
+        1, router(source), store, told, always_open=always_open, on_final=told.closed.append, clock=clock
+    )
     building.want(series)
     async with tended(building.run):
         yield building, told
@@ -99,6 +102,7 @@ async def test_ticks_make_a_bar_and_the_next_bar_closes_it(store: BarStore, sour
         await until(lambda: told.events[-1].time > OPEN)
         assert told.last == (20, 20, 20, 20, 7)
         [final] = told.finals()
+        assert told.closed == [final]
         assert (final.time, final.open, final.high, final.low, final.close, final.volume) == (OPEN, 10, 12, 9, 11, 50)
         orders = [event.order for event in told.events]
         assert orders == sorted(set(orders))

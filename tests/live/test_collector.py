@@ -14,11 +14,14 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
+from db.alert_bus import AlertBus
 from db.bars import BarStore
+from db.fires import FireStore
 from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent, QuoteStore
 from db.redis import Keys
 from live import hub as hub_module
+from live.alerts import AlertWatch, MeasureBars
 from live.bars import FormingBars
 from live.collector import ALIVE_S, Collector, merged, owner
 from live.hub import Hub
@@ -68,6 +71,11 @@ def test_a_change_leaves_what_it_does_not_say(known: Quote | None, change: Quote
     assert merged(known, change) == quote
 
 
+def no_alerts() -> AlertWatch:
+    """It knows of none, and does not run."""
+    return AlertWatch(cast(FireStore, None), cast(AlertBus, None), cast(MeasureBars, None))
+
+
 @asynccontextmanager
 async def collecting(redis: Redis, keys: Keys, source: Scripted) -> AsyncIterator[Collector]:
     recorder = Recorder(cast(QuoteStore, None))  # it is offered quotes, and does not run
@@ -77,9 +85,10 @@ async def collecting(redis: Redis, keys: Keys, source: Scripted) -> AsyncIterato
         store=cast(BarStore, None),  # nobody watches bars
         live=LiveBars(redis, keys),
         always_open=True,
+        on_final=lambda bar: None,
     )
     cache = QuoteCache(redis, keys, 600)
-    collector = Collector(redis, keys, cache, recorder, Streams(router(source)), forming)
+    collector = Collector(redis, keys, cache, recorder, Streams(router(source)), forming, no_alerts())
     async with tended(collector.run):
         yield collector
 
