@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TypedDict
 
@@ -17,6 +18,7 @@ from db.alerts import AlertStore
 from db.archive import Archive
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
+from db.attempts import Attempts
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.database import Database
@@ -28,9 +30,11 @@ from db.live_bars import LiveBars
 from db.markets import MarketCache
 from db.migrate import migrate
 from db.partitions import Partitions
+from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
 from db.sealing import token_key
+from db.sessions import SessionStore
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
@@ -69,7 +73,7 @@ from resolvers.history import SHARED_FOR_S
 from resolvers.live_history import Charts
 from resolvers.measures import measured
 from resolvers.searched import Searched
-from resolvers.world import World
+from resolvers.world import Accounts, World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
 from sources.catalog import SOURCES, open_sources, quotas
@@ -280,6 +284,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         alerts_per_user=settings.alerts_per_user,
         notification_methods=_methods(settings),
         webhook_secrets=WebhookSecrets(settings),
+        accounts=_accounts(settings, database, redis, tokens, stack),
     )
     stack.push_async_callback(world.pulls.aclose)
     stack.push_async_callback(world.histories.aclose)
@@ -369,6 +374,20 @@ def _methods(settings: Settings) -> frozenset[NotificationMethod]:
     if settings.sms_url is not None:
         methods.add(NotificationMethod.SMS)
     return frozenset(methods)
+
+
+def _accounts(
+    settings: Settings, database: Database, redis: Redis, tokens: AccessTokens, stack: AsyncExitStack
+) -> Accounts:
+    sessions = SessionStore(
+        database,
+        tokens,
+        access_lifetime=timedelta(seconds=settings.access_token_seconds),
+        session_lifetime=timedelta(days=settings.session_days),
+    )
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    return Accounts(sessions, passwords, Attempts(redis, Keys(settings.mode)), settings.sign_up)
 
 
 async def _prepare(

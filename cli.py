@@ -177,15 +177,18 @@ def doctor(**options: Any) -> None:
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose users.")
 def token(email: str, tier: str | None, expires: str, **options: Any) -> None:
     """Print an access token for a user."""
-    if not re.fullmatch(r"\S+@\S+", email):
-        raise click.BadParameter(f"{email!r} is no e-mail address", param_hint="--user")
+    from people import Tier, parse_email
+
+    try:
+        email = parse_email(email)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--user") from None
     lifetime = _lifetime(expires)
     settings = _settings(**options)
     from db.migrate import migrate
     from db.sealing import token_key
     from db.tokens import AccessTokens
     from db.users import UserStore
-    from people import Tier
 
     async def run() -> str:
         async with _database(settings, settings.mode) as database:

@@ -17,6 +17,9 @@
     │   ├── MissingIndicators     MISSING_INDICATORS
     │   ├── UnknownIndicator      UNKNOWN_INDICATOR
     │   ├── InvalidCursor         INVALID_CURSOR
+    │   ├── InvalidEmail          INVALID_EMAIL
+    │   ├── InvalidPassword       INVALID_PASSWORD    too short or too long to be one
+    │   ├── EmailTaken            EMAIL_TAKEN
     │   ├── TooManyJobs           TOO_MANY_JOBS
     │   ├── TooManyOperations     TOO_MANY_OPERATIONS
     │   ├── TooManyAlerts         TOO_MANY_ALERTS
@@ -59,6 +62,8 @@
     │       └── TookTooLong           REQUEST_TIMEOUT
     ├── AccessError             who is asking
     │   ├── Unauthenticated       UNAUTHENTICATED
+    │   ├── WrongCredentials      WRONG_CREDENTIALS   e-mail address or password; it never says which
+    │   ├── TooManyAttempts       TOO_MANY_ATTEMPTS   `retryAfter` in the details, in seconds
     │   └── Forbidden             FORBIDDEN
     ├── SourceError             what upstream did
     │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
@@ -187,6 +192,24 @@ class InvalidCursor(RequestError):
     """A cursor that this server did not hand out."""
 
     code = "INVALID_CURSOR"
+
+
+class InvalidEmail(RequestError):
+    """The text is no e-mail address."""
+
+    code = "INVALID_EMAIL"
+
+
+class InvalidPassword(RequestError):
+    """Too short or too long to be a password."""
+
+    code = "INVALID_PASSWORD"
+
+
+class EmailTaken(RequestError):
+    """The address has an account."""
+
+    code = "EMAIL_TAKEN"
 
 
 class TooManyJobs(RequestError):
@@ -435,6 +458,18 @@ class Unauthenticated(AccessError):
     """Nobody is signed in, or what was shown to prove it is not good; it never says which."""
 
     code = "UNAUTHENTICATED"
+
+
+class WrongCredentials(AccessError):
+    """No active account has this address and this password; it never says what of it is wrong."""
+
+    code = "WRONG_CREDENTIALS"
+
+
+class TooManyAttempts(AccessError):
+    """Tried too often, for this account or from this address."""
+
+    code = "TOO_MANY_ATTEMPTS"
 
 
 class Forbidden(AccessError):

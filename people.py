@@ -1,5 +1,6 @@
-"""The words of who asks: tiers, and the viewer of a request."""
+"""The words of who asks: tiers, addresses, and the viewer of a request."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,3 +40,12 @@ class Viewer:
 
 
 GUEST = Viewer()
+
+_EMAIL = re.compile(r"(?=.{3,254}\Z)[!-?A-~]{1,64}@[a-z0-9.-]+", re.IGNORECASE | re.ASCII)
+
+
+def parse_email(text: str) -> str:
+    """The e-mail address in lower case. Raises ValueError for what can be none; domains are as DNS has them."""
+    if not _EMAIL.fullmatch(text):
+        raise ValueError(f"{text[:100]!r} is no e-mail address")
+    return text.lower()

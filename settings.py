@@ -236,6 +236,23 @@ class Settings(BaseSettings):
         min_length=32,
         description="Seals sources' keys and signs tokens, alike in all processes; unset: made in the data folder.",
     )
+    sign_up: bool = Field(
+        True, alias="SMARTFIN_SIGN_UP", description="Whether anybody may make an account; those there are may sign in."
+    )
+    access_token_seconds: int = Field(
+        900,
+        alias="SMARTFIN_ACCESS_TOKEN_SECONDS",
+        ge=10,
+        le=86_400,
+        description="Seconds that the access token of a session is good; `refreshSession` gives the next.",
+    )
+    session_days: int = Field(
+        30,
+        alias="SMARTFIN_SESSION_DAYS",
+        ge=1,
+        le=3650,
+        description="Days that a session lasts without `refreshSession`.",
+    )
     database_pool_size: int = Field(
         10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."
     )

@@ -31,6 +31,7 @@ class Keys:
         self.collectors = f"{self.prefix}market:collectors"
         self.epoch = f"{self.prefix}market:epoch"
         self.published = f"{self.prefix}documents:published"
+        self.attempts = f"{self.prefix}rate_limit:attempts"
         self.persisted = f"{self.prefix}documents:persisted"
         self.alert_changes = f"{self.prefix}alerts:changes"
         self.alert_marks = f"{self.prefix}alerts:marks"

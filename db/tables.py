@@ -253,6 +253,23 @@ class User(SQLModel, table=True):
     created_at: datetime = _instant()
 
 
+class Session(SQLModel, table=True):
+    """Who is signed in, and the SHA-256 of the refresh token that keeps it up."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        _check("sessions_token_hash", "octet_length(token_hash) = 32"),
+        Index("sessions_user", "user_id", "created_at"),
+        Index("sessions_expires_at", "expires_at"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True, sa_column_kwargs=_default("gen_random_uuid()"))
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    token_hash: bytes
+    created_at: datetime = _instant()
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
 class UserSubscription(SQLModel, table=True):
     """A watchlist, an alert or a live subscription of one user."""
 

@@ -23,7 +23,7 @@ class Account:
 
 
 class UserStore:
-    """The table `users`. E-mail addresses are kept and found in lower case."""
+    """The table `users`. E-mail addresses are as `people.parse_email` gives them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,15 +32,34 @@ class UserStore:
         """The account of the user; None where there is none."""
         async with self._database.session() as session:
             row = await session.get(tables.User, user_id)
-        return None if row is None else _account(row)
+        return None if row is None else account_of(row)
+
+    async def credentials(self, email: str) -> tuple[Account, str | None] | None:
+        """The account of the address and what is kept of its password; None where there is none."""
+        async with self._database.session() as session:
+            rows = await session.scalars(select(tables.User).where(_column("email") == email))
+            row = rows.one_or_none()
+        return None if row is None else (account_of(row), row.password_hash)
+
+    async def sign_up(self, email: str, password_hash: str) -> Account | None:
+        """A new account; None where the address has one."""
+        made = (
+            insert(tables.User)
+            .values(email=email, password_hash=password_hash)
+            .on_conflict_do_nothing()
+            .returning(tables.User)
+        )
+        async with self._database.session() as session:
+            row = await session.scalar(made)
+        return None if row is None else account_of(row)
 
     async def enter(self, email: str, tier: Tier) -> tuple[Account, bool]:
         """The account of the address, and whether it was made now, with this tier and without a password."""
-        made = insert(tables.User).values(email=email.lower(), tier=tier.value).on_conflict_do_nothing()
+        made = insert(tables.User).values(email=email, tier=tier.value).on_conflict_do_nothing()
         async with self._database.session() as session:
             done: Any = await session.execute(made)
-            row = await session.scalars(select(tables.User).where(_column("email") == email.lower()))
-            return _account(row.one()), done.rowcount == 1
+            row = await session.scalars(select(tables.User).where(_column("email") == email))
+            return account_of(row.one()), done.rowcount == 1
 
     async def set_tier(self, user_id: UUID, tier: Tier) -> None:
         """Let the user do what the tier says; old tokens follow within a minute."""
@@ -49,7 +68,8 @@ class UserStore:
             row.tier = tier.value
 
 
-def _account(row: tables.User) -> Account:
+def account_of(row: tables.User) -> Account:
+    """The account of a row."""
     return Account(row.id, row.email, Tier(row.tier), row.is_active)
 
 

@@ -5,8 +5,11 @@ import re
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 from uuid import UUID
+
+from starlette.types import Scope
 
 from db.tokens import AccessTokens
 from db.users import Account, UserStore
@@ -26,6 +29,18 @@ def authorization_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The `Authorization` among the headers; two of them are one that is not good."""
     values = [value for name, value in headers if name == b"authorization"]
     return b", ".join(values).decode("latin-1") if values else None
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from; of IPv6 the network of 64 bits, which is one customer of a provider."""
+    host: str = scope["client"][0] if scope.get("client") else ""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:  # a proxy may say what it likes
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
 
 
 class Authenticator:

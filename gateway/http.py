@@ -20,7 +20,7 @@ from errors import (
 )
 from gateway.answer import Answer, request_id_of, send_answer, status_of
 from gateway.assets import GRAPHIQL
-from gateway.auth import Admission, authorization_of
+from gateway.auth import Admission, address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Operation
@@ -59,7 +59,7 @@ class GraphQLEndpoint:
         request_id = request_id_of(headers)
         media_type = answer_type(accept)
         admission = Admission(scope["state"]["authenticator"])
-        context = Context(world=scope["state"]["world"], request_id=request_id)
+        context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))
         try:
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
                 await admission.show(authorization_of(scope["headers"]))

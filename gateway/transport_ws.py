@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from errors import SmartFinError, StoreUnavailable, TooManyOperations, Unauthenticated
-from gateway.auth import Admission, Authenticator, authorization_of
+from gateway.auth import Admission, address_of, authorization_of
 from gateway.documents import Documents
 from gateway.execution import refusal
 from gateway.origins import origin_check
@@ -65,15 +65,7 @@ class TransportWS:
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         traffic = self._runner.traffic
         outbox = Outbox(wire_of(scope, send), self._flusher, self._settings.websocket_backlog_bytes, traffic)
-        state = scope["state"]
-        connection = Connection(
-            self._runner,
-            outbox,
-            state["world"],
-            state["documents"],
-            state["authenticator"],
-            authorization_of(scope["headers"]),
-        )
+        connection = Connection(self._runner, outbox, scope)
         traffic.connections += 1
         try:
             while (message := await receive())["type"] == "websocket.receive":
@@ -87,6 +79,7 @@ class Connection:
     """One client: what it has said so far, and its operations."""
 
     __slots__ = (
+        "_address",
         "_admission",
         "_admitting",
         "_authorization",
@@ -104,22 +97,15 @@ class Connection:
         "_world",
     )
 
-    def __init__(
-        self,
-        runner: Runner,
-        outbox: Outbox,
-        world: World,
-        documents: Documents,
-        authenticator: Authenticator,
-        authorization: str | None,
-    ) -> None:
+    def __init__(self, runner: Runner, outbox: Outbox, scope: Scope) -> None:
         self._runner = runner
         self._outbox = outbox
         self._settings = runner.settings
-        self._world = world
-        self._documents = documents
-        self._admission = Admission(authenticator)
-        self._authorization = authorization
+        self._world: World = scope["state"]["world"]
+        self._documents: Documents = scope["state"]["documents"]
+        self._admission = Admission(scope["state"]["authenticator"])
+        self._authorization = authorization_of(scope["headers"])
+        self._address = address_of(scope)
         self._admitting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._under_way: dict[str, Run] = {}
@@ -252,7 +238,7 @@ class Connection:
                 self._runner.meter.unknown.whole.observe(0.0)
                 sink.error(orjson.dumps(told))
                 return
-            context = Context(world=self._world, viewer=viewer)
+            context = Context(world=self._world, viewer=viewer, address=self._address)
             self._under_way[name] = self._runner.start(request, self._documents.prepare, context, sink)
 
     def _is_flooded(self) -> bool:

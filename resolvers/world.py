@@ -12,10 +12,13 @@ from db.alert_bus import AlertBus
 from db.alerts import AlertStore
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
+from db.attempts import Attempts
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.jobs import JobQueue
+from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
+from db.sessions import SessionStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
@@ -33,6 +36,16 @@ from sources.router import Router
 
 if TYPE_CHECKING:
     from resolvers.live_history import Charts
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What signing up, in and out takes."""
+
+    sessions: SessionStore
+    passwords: Passwords
+    attempts: Attempts
+    may_sign_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class World:
     notification_methods: frozenset[NotificationMethod]
     """What is set up here to tell users by."""
     webhook_secrets: WebhookSecrets
+    accounts: Accounts
     indicator_values: ValueCache = field(default_factory=ValueCache)
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""
@@ -75,11 +89,16 @@ class World:
 
 @dataclass(slots=True)
 class Context:
-    """What goes along with one request; `settled` counts its root fields whose answers can hardly change any more."""
+    """What goes along with one request.
+
+    `address` is where it comes from, of IPv6 the network of 64 bits; `settled` counts its root fields whose answers can
+    hardly change any more.
+    """
 
     world: World
     request_id: str = field(default_factory=lambda: token_hex(16))
     viewer: Viewer = GUEST
+    address: str = ""
     settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
 

@@ -1,5 +1,7 @@
 """Who asks."""
 
+from datetime import datetime
+
 import strawberry
 
 from people import Tier
@@ -15,3 +17,13 @@ class User:
     id: strawberry.ID
     email: str = described("In lower case.")
     tier: Tier
+
+
+@strawberry.type(description="What one has who is signed in.")
+class Session:
+    """As `db.sessions.Session`."""
+
+    access_token: str = described("To be shown as `Authorization: Bearer …` until `expiresAt`.")
+    refresh_token: str = described("For `refreshSession`, once: a second time it ends the session.")
+    expires_at: datetime
+    user: User

@@ -3,7 +3,7 @@
 import strawberry
 
 import resolvers.enums  # noqa: F401 - they are marked before any type is made of them
-from resolvers.accounts import me
+from resolvers.accounts import me, refresh_session, sign_in, sign_out, sign_up
 from resolvers.alerts import (
     alert_events,
     alerts,
@@ -22,7 +22,7 @@ from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
-from schema.account import User
+from schema.account import Session, User
 from schema.alert import Alert, AlertEvent, AlertEventConnection
 from schema.asset import Asset, AssetConnection
 from schema.backfill import BackfillJob
@@ -89,6 +89,17 @@ class Mutation:
     )
     delete_alert: strawberry.ID = resolved_by(delete_alert, "Forgets one of your alerts, with its events.")
 
+    sign_up: Session = resolved_by(sign_up, "Makes an account, of the tier REGISTERED, and signs in.")
+    sign_in: Session = resolved_by(
+        sign_in, "Begins a session. After 10 attempts in 15 minutes for an account, or 30 from an address, one waits."
+    )
+    refresh_session: Session = resolved_by(
+        refresh_session,
+        "New tokens for old: a refresh token is good once. Where one comes a second time, its session ends.",
+    )
+    sign_out: bool = resolved_by(
+        sign_out, "Ends the session; false where there was none. The access token goes on until it ends."
+    )
     backfill: BackfillJob = resolved_by(
         ask_backfill,
         "Fetches the bars of [from, to) that are missing, and nothing else, in the background: follow it with"

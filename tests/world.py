@@ -1,6 +1,7 @@
 """A world of real stores and scripted sources."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import cast
 
 from pydantic import SecretStr
@@ -10,14 +11,17 @@ from db.alert_bus import AlertBus
 from db.alerts import AlertStore
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
+from db.attempts import Attempts
 from db.bars import BarStore
 from db.database import Database
 from db.jobs import JobQueue
 from db.live_bars import LiveBars
 from db.markets import MarketCache
 from db.partitions import Partitions
+from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys
+from db.sessions import SessionStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
@@ -29,10 +33,11 @@ from live.recorder import Recorder
 from people import NotificationMethod
 from resolvers.live_history import Charts
 from resolvers.searched import Searched
-from resolvers.world import World
+from resolvers.world import Accounts, World
 from settings import Settings
 from sources.router import Router
 from sources.source import Source
+from tests.people import tokens
 from tests.sources.scripted import Scripted
 
 FRESH_S = 30.0
@@ -47,6 +52,9 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
     bars = BarStore(database, partitions)
     alerts, bus = AlertStore(database), AlertBus(redis, keys)
     asking = Router(cast(Sequence[Source], sources))
+    sessions = SessionStore(
+        database, tokens(), access_lifetime=timedelta(minutes=15), session_lifetime=timedelta(days=30)
+    )
     return World(
         synthetic=False,
         quote_fresh_s=FRESH_S,
@@ -72,4 +80,5 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         alerts_per_user=3,
         notification_methods=frozenset(NotificationMethod),
         webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests"))),
+        accounts=Accounts(sessions, Passwords(), Attempts(redis, keys), may_sign_up=True),
     )

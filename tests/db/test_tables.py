@@ -118,6 +118,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "is_active": True,
         "created_at": AT,
     },
+    "sessions": {
+        "id": ONE,
+        "user_id": ONE,
+        "token_hash": b"x" * 32,
+        "created_at": AT,
+        "expires_at": AT,
+    },
     "user_subscriptions": {
         "id": ONE,
         "user_id": ONE,
@@ -239,6 +246,11 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         *(({"email": email}, "users_email") for email in ("", "A@b", "a", "@b", "a@")),
         ({"tier": "guest"}, "users_tier"),
     ],
+    "sessions": [
+        ({}, "sessions_pkey"),
+        ({"id": TWO, "user_id": TWO}, "sessions_user_id_fkey"),
+        ({"id": TWO, "token_hash": b"x"}, "sessions_token_hash"),
+    ],
     "user_subscriptions": [
         ({}, "user_subscriptions_pkey"),
         ({"id": TWO, "user_id": TWO}, "user_subscriptions_user_id_fkey"),
@@ -316,5 +328,5 @@ def test_the_good_row_names_every_column(table: str) -> None:
 async def test_a_user_takes_along_what_hangs_on_them(filled: Database) -> None:
     async with filled.session() as session:
         await session.execute(text("DELETE FROM users"))
-        for table in ("user_subscriptions", "alert_events", "deliveries"):
+        for table in ("sessions", "user_subscriptions", "alert_events", "deliveries"):
             assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0

@@ -265,3 +265,22 @@ async def test_so_many_are_known_and_no_more(database: Database, monkeypatch: py
     for _ in range(4):
         await door.viewer(bearer(await person(database)))
     assert len(door._known) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_a_customer_of_a_provider_is_one_address(host: str, address: str) -> None:
+    assert auth.address_of({"client": (host, 1)}) == address
+
+
+def test_who_comes_over_a_unix_socket_has_no_address() -> None:
+    assert auth.address_of({"client": None}) == auth.address_of({}) == ""
