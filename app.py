@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
+import logs
 from db.alert_bus import AlertBus
 from db.alerts import AlertStore
 from db.archive import Archive
@@ -203,6 +204,7 @@ def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application; reads the environment where no settings are given."""
     settings = settings or load_settings()
+    logs.hide(*settings.secrets)  # a worker is a process of its own
     schema = build_schema()
     runner = Runner(settings)
 
@@ -413,6 +415,7 @@ async def _prepare(
 
 
 async def _use_kept_keys(settings: Settings, budgets: Mapping[str, RedisBudget], router: Router) -> None:
+    logs.hide(*settings.secrets)
     for source in open_sources(settings, budgets):
         if source.name in router.health:
             await source.aclose()

@@ -36,7 +36,9 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except SmartFinError as error:
-        click.echo(f"smartfin: {error}", err=True)
+        import logs
+
+        click.echo(logs.scrubbed(f"smartfin: {error}"), err=True)
         sys.exit(1)
 
 
@@ -47,15 +49,19 @@ def commands() -> None:
 
 def _settings(**options: Any) -> "Settings":
     """The settings, with the options of the command line in the environment so that child processes see them too."""
+    import logs
     from settings import Settings, load_settings
 
     for name, value in options.items():
         if value is not None:
             os.environ[str(Settings.model_fields[name].alias)] = str(value)
     try:
-        return load_settings()
+        settings = load_settings()
     except ValueError as error:
         raise StartError(str(error)) from None
+    logs.hide(*settings.secrets)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
 
 
 @commands.command()
@@ -84,11 +90,8 @@ def serve(**options: Any) -> None:
 def collect(**options: Any) -> None:
     """Bring ticks to the bus, for servers of the role `api`; one process does, the others wait to take over."""
     settings = _settings(role="all", **options)
-    import logging.config
-
     from app import opened
     from gateway.running import Runner
-    from gateway.server import logging_config
     from schema.build import build_schema
 
     async def run() -> None:
@@ -100,7 +103,6 @@ def collect(**options: Any) -> None:
             click.echo(f"SmartFin collects (pid {os.getpid()}).")
             await told.wait()
 
-    logging.config.dictConfig(logging_config(settings.log_level))
     asyncio.run(run())
 
 

@@ -42,6 +42,10 @@ def _unless_production(settings: dict[str, Any]) -> bool:
     return not settings.get("production", False)
 
 
+def _json_in_production(settings: dict[str, Any]) -> Literal["text", "json"]:
+    return "json" if settings.get("production", False) else "text"
+
+
 def _archive_url(value: str | None) -> str | None:
     if value is not None and "://" in value and value.split("://")[0] not in ("s3", "gs", "az", "abfss"):
         raise ValueError("expected a folder, s3://bucket/folder, gs://… or az://…")
@@ -404,7 +408,12 @@ class Settings(BaseSettings):
         description="Port of `/metrics` alone, for each process; the workers of one take those that follow too.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged."
+        "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged; of libraries, only warnings are."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default_factory=_json_in_production,
+        alias="SMARTFIN_LOG_FORMAT",
+        description="How lines are logged: `text`, or `json` with an object a line.",
     )
 
     @property
@@ -412,6 +421,12 @@ class Settings(BaseSettings):
         """The origins of SMARTFIN_ORIGINS, as browsers write them; `*` among them is any."""
         texts = (origin.strip().rstrip("/").lower() for origin in (self.origins or "").split(","))
         return frozenset(filter(None, texts))
+
+    @property
+    def secrets(self) -> list[str]:
+        """All that must never be shown, in the clear."""
+        values = (getattr(self, name) for name in Settings.model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
     @property
     def api_keys(self) -> dict[str, str]:

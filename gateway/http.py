@@ -8,6 +8,7 @@ import orjson
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
+import logs
 from errors import (
     DocumentError,
     LimitExceeded,
@@ -57,6 +58,7 @@ class GraphQLEndpoint:
         start = perf_counter()
         timed = self._meter.unknown
         request_id = request_id_of(headers)
+        logs.of_request(request_id, headers.get(b"traceparent"))
         media_type = answer_type(accept)
         admission = Admission(scope["state"]["authenticator"])
         context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))

@@ -1,5 +1,6 @@
 """What operations took and how they failed, counted in the process that answered them."""
 
+import logging
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,8 @@ from time import perf_counter
 from typing import Any, Final
 
 from graphql import GraphQLError, OperationType
+
+logger = logging.getLogger(__name__)
 
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MAX_NAMES: Final = 200
@@ -58,7 +61,10 @@ class Timed:
 
     def answered(self, start: float) -> None:
         """A request that came at `start` (time.perf_counter) has its answer, whatever that says."""
-        self.whole.observe(perf_counter() - start)
+        took_s = perf_counter() - start
+        self.whole.observe(took_s)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s took %.1f ms", self.type, self.operation, took_s * 1000)
 
     def failed(self, errors: Iterable[GraphQLError]) -> None:
         """An answer has these errors."""

@@ -10,6 +10,7 @@ import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution import create_source_event_stream
 
+import logs
 from errors import SmartFinError, TookTooLong
 from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
@@ -83,6 +84,7 @@ class Run:
 
     async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context) -> None:
         """Answer, or stream until there is a mailbox to read from."""
+        logs.of_request(context.request_id)
         start = perf_counter()
         timed = self._runner.meter.unknown
         source: AsyncGenerator[Any, None] | None = None

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import socket
-from typing import Any
 
 import click
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+import logs
 from errors import StartError
 from gateway.wire import WebSocketProtocol
 from settings import Mode, Settings
@@ -41,7 +41,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         ws_ping_interval=PING_S,
         ws_ping_timeout=PONG_S,
         ws_per_message_deflate=False,
-        log_config=logging_config(settings.log_level),
+        log_config=logs.config(settings.log_level, settings.log_format),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
@@ -56,18 +56,6 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
             raise StartError("A worker could not start; the log says why.")
     else:
         _Server(config, _banner(settings, where)).run(sockets=[listening])
-
-
-def logging_config(level: str) -> dict[str, Any]:
-    """How every process logs, the workers too: uvicorn hands it to them."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"level": level, "handlers": ["stderr"]},
-        "loggers": {"alembic": {"level": "WARNING"}},  # a line for every plugin and every start
-    }
 
 
 class _Server(uvicorn.Server):

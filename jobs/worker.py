@@ -74,8 +74,6 @@ class Worker:
             after_process=self._count,
             cancellation_hard_deadline_s=_STOP_S,
         )
-        # It warns at every end that its pollers sleep, and tells of every look at the clock.
-        logging.getLogger("saq").setLevel(logging.ERROR)
         await self._queue.connect()
         await worker.start()
 

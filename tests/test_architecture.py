@@ -24,9 +24,10 @@ ALLOWED = {
     "market": set(),
     "errors": set(),
     "people": set(),
+    "logs": set(),
     "settings": set(),
 }
-ROOT_MODULES = {"market", "people", "errors", "settings"}
+ROOT_MODULES = {"market", "people", "errors", "settings", "logs"}
 OURS = set(ALLOWED) | {"app", "cli"}
 
 
