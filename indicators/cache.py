@@ -53,7 +53,7 @@ class ValueCache:
 def _digest(bars: pl.DataFrame) -> bytes:
     found = blake2b(str(bars.schema).encode(), digest_size=16)
     for column in bars.iter_columns():
-        found.update(column.to_physical().to_numpy().data)
+        found.update(column.to_numpy().view("u8").data)
     return found.digest()
 
 

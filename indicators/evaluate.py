@@ -9,7 +9,7 @@ import polars as pl
 
 from indicators.indicator import Call
 
-READ: Final = ("time", "open", "high", "low", "close", "volume")
+READ: Final = ["time", "open", "high", "low", "close", "volume"]
 """The columns of bars that indicators read."""
 
 Values: TypeAlias = pl.Series | Mapping[str, pl.Series]

@@ -39,7 +39,7 @@ class IndicatorScope:
         bars = self._history.frame
         settle = max(call.settle for call in calls)
         before = await self._before(settle) if settle else bars.clear()
-        whole = pl.concat([before.select(READ), bars.select(READ)], rechunk=True)
+        whole = before[READ].vstack(bars[READ]).rechunk()
         if self.interval.is_intraday and any(call.anchor for call in calls):  # the days of the others are in UTC
             whole = whole.with_columns(pl.col("time").dt.convert_time_zone(self._history.timezone))
         return self._world.indicator_values.evaluate(whole, calls, before.height)
