@@ -52,7 +52,7 @@ BAR_FIELDS = ("epoch", "open", "high", "low", "close", "volume")
 CHART_BARS = 500
 WARM_UP = 2280
 """What the indicators of the chart hear of the bars before it, at most."""
-OTHERS = 64
+OTHERS = 200
 """More than as many charts are not kept evaluated."""
 SYMBOLS = [f"SYM{number}" for number in range(10)]
 
