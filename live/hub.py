@@ -121,7 +121,8 @@ class Hub:
             try:
                 await self._listen()
             except _AWAY as error:
-                logger.warning("the bus is away, connecting anew: %s", str(error) or f"nothing heard for {SILENCE_S:g} s")
+                why = str(error) or f"nothing heard for {SILENCE_S:g} s"
+                logger.warning("the bus is away, connecting anew: %s", why)
             self._topics = {name: topic for name, topic in self._topics.items() if topic.mailboxes}
             await asyncio.sleep(began + RETRY_S - now())  # at once, where it had been there
 
