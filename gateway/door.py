@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from errors import InternalError, InvalidParameter, MethodNotAllowed, NothingHere, SmartFinError
 from gateway.answer import Answer, request_id_of, send_answer
+from gateway.auth import address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Documents, Operation
@@ -106,7 +107,8 @@ class DoorRoute:
             return Answer(b"", "text/plain", 204, [_ALLOW])
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed("Ask by GET.")
-        context = Context(world=scope["state"]["world"], request_id=request_id)
+        viewer = await scope["state"]["authenticator"].viewer(authorization_of(scope["headers"]))
+        context = Context(scope["state"]["world"], request_id, viewer, address_of(scope))
         asked = Asked(scope, headers, self._settings, context)
         path = scope["path_params"]
         given = query_parameters(scope["query_string"], self._settings.max_body_bytes)

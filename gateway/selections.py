@@ -27,6 +27,7 @@ from gateway.executor import CompiledExecutor
 from gateway.masking import masked
 from live.mailbox import Event
 from resolvers.world import Context
+from schema.access import OWN
 
 
 class Selection:
@@ -84,9 +85,10 @@ class Selections:
     def of(self, executor: CompiledExecutor) -> Selection:
         """The selection of an operation, for all callers of one tier; its root field's arguments do not matter."""
         context: Context = executor.context_value
-        operation, used = _reaching(executor.operation, executor.fragment_definitions)
-        variables = {name: executor.variable_values.coerced.get(name) for name in sorted(used)}
-        key = (context.viewer.tier, operation, orjson.dumps(variables, default=repr))
+        operation, reached = _reaching(executor.operation, executor.fragment_definitions)
+        variables = {name: executor.variable_values.coerced.get(name) for name in sorted(reached.variables)}
+        scope = context.viewer.tier if OWN.isdisjoint(reached.fields) else str(context.viewer.user_id)
+        key = (scope, operation, orjson.dumps(variables, default=repr))
         selection = self._known.get(key)
         if selection is None:
             selection = self._known[key] = Selection(executor, context.request_id)
@@ -99,8 +101,10 @@ def failed(error: Exception) -> ExecutionResult:
     return ExecutionResult(None, [located])
 
 
-def _reaching(operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]) -> tuple[str, set[str]]:
-    """What an event's execution depends on: the text, without the root field's arguments, and the variables in it."""
+def _reaching(
+    operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]
+) -> "tuple[str, _Reached]":
+    """What an event's execution depends on: the text, without the root field's arguments, and what is named in it."""
     reached = _Reached()
     nodes: list[Node] = [*(operation.directives or ()), *map(_without_arguments, operation.selection_set.selections)]
     for node in nodes:
@@ -112,7 +116,7 @@ def _reaching(operation: OperationDefinitionNode, fragments: dict[str, FragmentD
             spread[name] = fragments[name]
             visit(fragments[name], reached)
     text = "\n".join(map(print_ast, [*nodes, *(spread[name] for name in sorted(spread))]))
-    return text, reached.variables
+    return text, reached
 
 
 def _without_arguments(node: SelectionNode) -> SelectionNode:
@@ -124,15 +128,19 @@ def _without_arguments(node: SelectionNode) -> SelectionNode:
 
 
 class _Reached(Visitor):
-    """Names of the variables and the fragments in what is visited."""
+    """Names of the variables, the fields and the fragments in what is visited."""
 
     def __init__(self) -> None:
         super().__init__()
         self.variables: set[str] = set()
+        self.fields: set[str] = set()
         self.fragments: list[str] = []
 
     def enter_variable(self, node: VariableNode, *_: Any) -> None:
         self.variables.add(node.name.value)
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        self.fields.add(node.name.value)
 
     def enter_fragment_spread(self, node: FragmentSpreadNode, *_: Any) -> None:
         self.fragments.append(node.name.value)

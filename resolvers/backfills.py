@@ -1,4 +1,4 @@
-"""Backfills: asked for, and looked after. Who may ask for one is decided here, and nowhere else."""
+"""Backfills: asked for, and looked after."""
 
 from datetime import UTC, datetime
 from typing import Annotated

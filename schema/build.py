@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, Info
 from strawberry.types.field import StrawberryField
 
+from schema.access import guard
 from schema.root import Mutation, Query, Subscription
 from schema.scalars import SCALARS
 
@@ -63,10 +64,12 @@ class Schema(strawberry.Schema):
 
 def build_schema(extensions: list[type[SchemaExtension]] | None = None) -> Schema:
     """The schema with the gateway's extensions."""
-    return Schema(
+    schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=extensions or [],
     )
+    guard(schema.core)
+    return schema

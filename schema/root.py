@@ -63,7 +63,7 @@ class Query:
         route, "Which sources would be asked for this, in what order, and why the others would not."
     )
     backfill_job: BackfillJob | None = resolved_by(
-        backfill_job, "How a backfill stands, for a week after it has ended; null if nobody knows it."
+        backfill_job, "Admin. How a backfill stands, for a week after it has ended; null if nobody knows it."
     )
     me: User | None = resolved_by(me, "Who asks; null for a guest.")
     alerts: list[Alert] = resolved_by(
@@ -102,7 +102,7 @@ class Mutation:
     )
     backfill: BackfillJob = resolved_by(
         ask_backfill,
-        "Fetches the bars of [from, to) that are missing, and nothing else, in the background: follow it with"
+        "Admin. Fetches the bars of [from, to) that are missing, and nothing else, in the background: follow it with"
         " `backfillJob`. The same again, while it waits or runs, is the same job.",
     )
 

@@ -20,10 +20,12 @@ from db.redis import Keys
 from errors import TooManyJobs
 from jobs.worker import Worker
 from market import Interval, Window
+from people import Tier
 from resolvers.world import World
 from tests.bars import at, bar, bars
 from tests.conftest import ROOT, SMARTFIN, Running
 from tests.fakes.yahoo import FakeYahoo
+from tests.people import bearer, person
 from tests.sources.scripted import Scripted
 from tests.waiting import until
 from tests.world import made_of
@@ -118,12 +120,13 @@ HELD = """{ history(symbol: "TSLA", interval: M5, from: "2019-03-01", to: "2019-
 JOB = "query ($id: ID!) { backfillJob(id: $id) { state done total percent bars changed secondsLeft error } }"
 
 
-async def test_a_backfill_over_graphql_is_followed_to_its_end(sandbox: Running) -> None:
+async def test_a_backfill_over_graphql_is_followed_to_its_end(sandbox: Running, sandbox_database: Database) -> None:
+    admin = bearer(await person(sandbox_database, Tier.ADMIN))
     window = {"from": "2019-03-01", "to": "2019-03-03"}
-    asked = (await sandbox.data(BACKFILL, symbols=["tsla"], **window))["backfill"]
+    asked = (await sandbox.data(BACKFILL, authorization=admin, symbols=["tsla"], **window))["backfill"]
 
     async def over() -> dict[str, Any] | None:
-        job: dict[str, Any] = (await sandbox.data(JOB, id=asked["id"]))["backfillJob"]
+        job: dict[str, Any] = (await sandbox.data(JOB, authorization=admin, id=asked["id"]))["backfillJob"]
         return job if job["state"] == "COMPLETE" else None
 
     job = await until(over, 30)
@@ -149,8 +152,11 @@ async def test_a_backfill_over_graphql_is_followed_to_its_end(sandbox: Running) 
         ({"symbols": ["AAPL"] * 101, "from": "2024-01-02"}, "TOO_MANY_SYMBOLS"),
     ],
 )
-async def test_a_backfill_without_sense_is_refused(sandbox: Running, variables: dict[str, Any], code: str) -> None:
-    [error] = (await sandbox.ask(BACKFILL, **variables))["errors"]
+async def test_a_backfill_without_sense_is_refused(
+    sandbox: Running, sandbox_database: Database, variables: dict[str, Any], code: str
+) -> None:
+    admin = bearer(await person(sandbox_database, Tier.ADMIN))
+    [error] = (await sandbox.ask(BACKFILL, authorization=admin, **variables))["errors"]
     assert error["extensions"]["code"] == code
 
 
