@@ -44,6 +44,9 @@ _STATUSES = {
         (TookTooLong, 504),
     )
 }
+CHALLENGE = (b"www-authenticate", b'Bearer error="invalid_token"')
+"""What goes with 401 (RFC 6750, 3)."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 

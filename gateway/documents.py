@@ -104,7 +104,8 @@ class Documents:
         """As `prepare`, for the text of a door of ours, which is served also where only published documents are."""
         assert request.query is not None
         start = perf_counter()
-        return self._ready(self._of(document_hash(request.query), request.query), request, start)
+        sha256 = document_hash(request.query)
+        return self._ready(self._named(sha256, self._of(sha256, request.query)), request, start)
 
     def __len__(self) -> int:
         """How many documents are kept."""

@@ -9,7 +9,7 @@ from graphql import ExecutionResult, GraphQLError
 from starlette.types import Receive, Scope, Send
 
 from errors import InternalError, InvalidParameter, MethodNotAllowed, NothingHere, SmartFinError
-from gateway.answer import Answer, request_id_of, send_answer
+from gateway.answer import CHALLENGE, Answer, request_id_of, send_answer
 from gateway.auth import address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
@@ -98,6 +98,8 @@ class DoorRoute:
         except Exception:
             logger.exception("request %s failed", request_id)
             answer = self._refuse(unexpected(request_id))
+        if answer.status == 401:
+            answer.headers = [*answer.headers, CHALLENGE]
         if answer.status == 405:
             answer.headers = [*answer.headers, _ALLOW]
         await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)

@@ -19,7 +19,7 @@ from errors import (
     SmartFinError,
     UnsupportedMediaType,
 )
-from gateway.answer import Answer, request_id_of, send_answer, status_of
+from gateway.answer import CHALLENGE, Answer, request_id_of, send_answer, status_of
 from gateway.assets import GRAPHIQL
 from gateway.auth import Admission, address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
@@ -130,7 +130,7 @@ class GraphQLEndpoint:
         shown = media_type if media_type and media_type != EVENT_STREAM else JSON
         answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
         if answer.status == 401:
-            answer.headers = [*answer.headers, (b"www-authenticate", b'Bearer error="invalid_token"')]
+            answer.headers = [*answer.headers, CHALLENGE]
         if answer.status == 405:
             answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
         return answer
