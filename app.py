@@ -47,6 +47,7 @@ from gateway.assets import DASHBOARD, GRAPHIQL, dashboard
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.market_socket import MarketSocket
 from gateway.openapi import described
 from gateway.origins import cors
 from gateway.rest import api
@@ -217,6 +218,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=[
             Route("/graphql", GraphQLEndpoint(runner)),
             WebSocketRoute("/graphql", TransportWS(runner)),
+            WebSocketRoute("/ws/market-data", MarketSocket(runner)),
             Mount("/api", routes=api(settings, described(schema))),
             Route("/", dashboard),
             DASHBOARD.files(),

@@ -18,6 +18,8 @@ class Wire(Protocol):
     """Where an outbox writes; `on_writable` is told when the client reads too little for more, and when enough."""
 
     on_writable: Callable[[bool], None] | None
+    farewell: Callable[[], bytes] | None
+    """Makes the message that is sent before the server closes the connection as it ends."""
 
     def write(self, messages: Sequence[bytes]) -> None:
         """Send the messages, each UTF-8 text, in this order."""
@@ -51,6 +53,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     on_writable: Callable[[bool], None] | None = None
+    farewell: Callable[[], bytes] | None = None
 
     def write(self, messages: Sequence[bytes]) -> None:
         """Frame and write the messages; nothing where the connection is closing."""
@@ -97,6 +100,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         """Called by the server as it ends: the client is told to come back."""
         if self.handshake_complete:
+            if self.farewell is not None:
+                self.write([self.farewell()])
             self.close(1012, "Service restart")
         else:
             super().shutdown()
@@ -116,6 +121,7 @@ class AsgiWire:
 
     def __init__(self, send: Send) -> None:
         self.on_writable: Callable[[bool], None] | None = None
+        self.farewell: Callable[[], bytes] | None = None
         self._send = send
         self._messages: deque[dict[str, Any]] = deque()
         self._sending: asyncio.Task[None] | None = None

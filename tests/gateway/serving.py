@@ -17,6 +17,7 @@ from db.users import UserStore
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.market_socket import MarketSocket
 from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
@@ -73,6 +74,7 @@ async def serving(
     routes = [
         Route("/graphql", GraphQLEndpoint(runner)),
         WebSocketRoute("/graphql", TransportWS(runner)),
+        WebSocketRoute("/ws/market-data", MarketSocket(runner)),
         Mount("/api", routes=api(chosen, b"{}")),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

@@ -12,6 +12,7 @@ class Written:
 
     def __init__(self, *, fails: bool = False) -> None:
         self.on_writable: Callable[[bool], None] | None = None
+        self.farewell: Callable[[], bytes] | None = None
         self.messages: list[bytes] = []
         self.closed: list[int] = []
         self._fails = fails
