@@ -59,6 +59,7 @@ from inside.port import operators_port
 from inside.pulse import Pulse
 from jobs.checkup import Checkup
 from jobs.refill import Refill
+from jobs.retention import Retention
 from jobs.worker import Worker
 from live.alert_feed import AlertFeed
 from live.alerts import AlertWatch
@@ -194,7 +195,8 @@ def _worker(
     assets: AssetStore,
     partitions: Partitions,
 ) -> Worker:
-    return Worker(queue, bars, supply, assets, partitions, always_open=settings.mode is Mode.SANDBOX)
+    retention = Retention(partitions, SourceStatsStore(partitions.database), settings)
+    return Worker(queue, bars, supply, assets, partitions, retention, always_open=settings.mode is Mode.SANDBOX)
 
 
 def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:

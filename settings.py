@@ -260,6 +260,20 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(
         10, alias="SMARTFIN_DATABASE_POOL_SIZE", ge=1, le=200, description="PostgreSQL connections of each process."
     )
+    keep_quotes_days: int = Field(
+        400,
+        alias="SMARTFIN_KEEP_QUOTES_DAYS",
+        ge=7,
+        le=36_500,
+        description="Days that quotes are kept in PostgreSQL, and until their month is over; bars are kept for good.",
+    )
+    keep_quarantine_days: int = Field(
+        90,
+        alias="SMARTFIN_KEEP_QUARANTINE_DAYS",
+        ge=1,
+        le=36_500,
+        description="Days that values which were set aside as impossible are kept in PostgreSQL.",
+    )
     quote_fresh_seconds: float = Field(
         30,
         alias="SMARTFIN_QUOTE_FRESH_SECONDS",

@@ -35,6 +35,11 @@ _QUARANTINE = """
     VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)
 """
 
+FORGET_DEADLINE_S = 60.0
+_FORGET = """
+    DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE received_at < $1 LIMIT 10000)
+"""
+
 _QUARANTINED = """
     SELECT DISTINCT (payload ->> 'time')::timestamptz AS time FROM quarantine
     WHERE symbol = $1 AND kind = $2 AND (payload ->> 'time')::timestamptz >= $3
@@ -101,6 +106,14 @@ class SourceStatsStore:
         if rows:
             async with self._database.connection() as connection:
                 await connection.executemany(_QUARANTINE, rows)
+
+    async def forget_quarantined(self, before: datetime) -> int:
+        """How much was removed of what was set aside before the instant."""
+        removed = 0
+        async with self._database.connection(FORGET_DEADLINE_S) as connection:
+            while count := int((await connection.execute(_FORGET, before)).rpartition(" ")[2]):
+                removed += count
+        return removed
 
     async def quarantined(self, symbol: str, interval: Interval, window: Window) -> list[datetime]:
         """When the bars open, ascending, that were set aside of what a source said of the window."""

@@ -20,6 +20,7 @@ from db.jobs import HEARTBEAT_S, RETRIES, JobQueue, job_name
 from db.partitions import Partitions
 from db.supply import BarSupply
 from jobs.backfill import Progress, backfill
+from jobs.retention import Retention
 from jobs.upkeep import Upkeep
 from market import Interval, Window
 
@@ -47,6 +48,7 @@ class Worker:
         supply: BarSupply,
         assets: AssetStore,
         partitions: Partitions,
+        retention: Retention,
         *,
         always_open: bool,
     ) -> None:
@@ -54,6 +56,7 @@ class Worker:
         self._bars = bars
         self._supply = supply
         self._partitions = partitions
+        self._retention = retention
         self._upkeep = Upkeep(bars, supply, assets, always_open=always_open)
         self.ended: Counter[tuple[str, str]] = Counter()
         """Attempts at jobs that have ended here, by function and how: `complete`, `failed`, `queued` for another."""
@@ -68,6 +71,7 @@ class Worker:
                 _at("*/5 * * * *", self.keep_up),
                 _at("30 3 * * *", self.review),
                 _at("0 */6 * * *", self.make_partitions),
+                _at("45 3 * * *", self.let_go),
             ],
             timers={"schedule": 1, "worker_info": 10, "sweep": 5, "abort": 1},
             dequeue_timeout=_DEQUEUE_S,
@@ -110,6 +114,11 @@ class Worker:
         months = [now + timedelta(days=31 * ahead) for ahead in range(MONTHS_AHEAD + 1)]
         for table in ("historical_data", "market_data"):
             await self._partitions.ensure(table, months)
+
+    async def let_go(self, context: Context) -> None:
+        """Drop what need not be kept any longer."""
+        async with _alive(context["job"]):
+            await self._retention.run(datetime.now(UTC))
 
 
 def _at(cron: str, function: Any) -> CronJob[Context]:

@@ -17,11 +17,14 @@ from db.database import Database
 from db.jobs import BackfillJob, JobQueue, JobState
 from db.partitions import Partitions
 from db.redis import Keys
+from db.source_stats import SourceStatsStore
 from errors import TooManyJobs
+from jobs.retention import Retention
 from jobs.worker import Worker
 from market import Interval, Window
 from people import Tier
 from resolvers.world import World
+from settings import Settings
 from tests.bars import at, bar, bars
 from tests.conftest import ROOT, SMARTFIN, Running
 from tests.fakes.yahoo import FakeYahoo
@@ -46,10 +49,16 @@ def world(database: Database, redis: Redis, keys: Keys, source: Scripted) -> Wor
     return made_of(database, redis, keys, source)
 
 
+def retention(partitions: Partitions) -> Retention:
+    return Retention(partitions, SourceStatsStore(partitions.database), Settings())
+
+
 @pytest.fixture
 async def working(world: World, database: Database) -> AsyncIterator[None]:
     partitions = Partitions(database)
-    worker = Worker(world.jobs, world.bars, world.supply, world.assets, partitions, always_open=False)
+    worker = Worker(
+        world.jobs, world.bars, world.supply, world.assets, partitions, retention(partitions), always_open=False
+    )
     running = asyncio.create_task(worker.run())
     yield
     running.cancel()
@@ -106,7 +115,9 @@ async def test_everything_is_kept_under_the_keys_of_the_mode(world: World, redis
 
 async def test_months_are_made_ahead(world: World, database: Database) -> None:
     partitions = Partitions(database)
-    worker = Worker(world.jobs, world.bars, world.supply, world.assets, partitions, always_open=False)
+    worker = Worker(
+        world.jobs, world.bars, world.supply, world.assets, partitions, retention(partitions), always_open=False
+    )
     await worker.make_partitions({"worker": None})  # type: ignore[typeddict-item]
     async with database.connection() as connection:
         made = await connection.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'market_data'::regclass")
