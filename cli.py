@@ -351,6 +351,36 @@ def work(**options: Any) -> None:
 
 
 @commands.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose jobs.")
+def jobs(*, as_json: bool, **options: Any) -> None:
+    """List the jobs: what runs and how far it is, what waits, what failed and why, and when the next are due."""
+    settings = _settings(**options)
+    import orjson
+
+    import logs
+    from db.embedded import servers
+    from db.jobs import JobQueue, JobReport
+    from db.redis import Keys, connect
+
+    async def run(redis_url: str) -> list[JobReport]:
+        async with connect(redis_url) as redis:
+            return await JobQueue(redis, Keys(settings.mode)).all()
+
+    with servers(settings) as urls:
+        found = asyncio.run(run(urls.redis_url))
+    if as_json:
+        click.echo(logs.scrubbed(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()))
+        return
+    for job in found:
+        line = f"{job.state:<9}  {job.at:%FT%TZ}  {job.percent:5.1f} %  {job.name:<16}  {job.id}"
+        click.echo(logs.scrubbed(f"{line}  {job.error}" if job.error else line))
+    if not found:
+        click.echo(f"No jobs in {settings.mode} mode.")
+
+
+@commands.command()
 @click.argument("symbols", nargs=-1, required=True)
 @click.option("--interval", type=click.Choice(INTERVALS), default="D1", show_default=True, help="Length of the bars.")
 @click.option("--from", "start", type=click.DateTime(), required=True, help="Earliest bar, in UTC.")

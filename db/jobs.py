@@ -77,6 +77,26 @@ class BackfillJob:
         return round(100 * self.done / self.total, 1) if self.total else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """Any job, for operators: `at` is when it is due, was queued, began or ended, as its state has it.
+
+    The states are those of `JobState`, and SCHEDULED of one that is due later: by the clock, or as it is tried again.
+    """
+
+    id: str
+    name: str
+    state: str
+    percent: float
+    attempts: int
+    at: datetime
+    error: str | None
+
+
+SCHEDULED: Final = "SCHEDULED"
+_ORDER: Final = (JobState.RUNNING, JobState.QUEUED, SCHEDULED, JobState.FAILED, JobState.COMPLETE)
+
+
 class JobQueue(RedisQueue):
     """SAQ's queue, under the keys of the mode; it outlives Redis being away.
 
@@ -154,18 +174,46 @@ class JobQueue(RedisQueue):
             raise _away() from error
         return _told(job) if job is not None and job.function == "backfill" else None
 
-    async def waiting(self) -> Counter[tuple[str, JobState]]:
-        """How many jobs are queued and running, by function. Raises StoreUnavailable."""
+    async def all(self) -> list[JobReport]:
+        """Every job that is known: what runs first, then what waits, failed and is done. Raises StoreUnavailable."""
         try:
-            found = (await self.info(jobs=True, limit=MAX_WAITING * 2))["jobs"]
+            found = [_reported(job) async for job in self.iter_jobs()]
         except _AWAY as error:
             raise _away() from error
-        return Counter((job_name(job["function"]), _STATES.get(job["status"], JobState.QUEUED)) for job in found)
+        return sorted(found, key=lambda job: (_ORDER.index(job.state), job.at, job.id))
+
+    async def waiting(self) -> Counter[tuple[str, str]]:
+        """How many jobs run or wait, by name and state. Raises StoreUnavailable."""
+        try:
+            ids: list[Any] = await self.redis.zrange(self._incomplete, 0, -1)
+            jobs = await self.jobs([self.job_key_from_id(found.decode()) for found in ids])
+        except _AWAY as error:
+            raise _away() from error
+        reports = [_reported(job) for job in jobs if job is not None]
+        return Counter((job.name, job.state) for job in reports)
 
 
 def job_name(function: str) -> str:
     """What a job is called: the last part of its function's name."""
     return function.rpartition(".")[2]
+
+
+def _reported(job: Job) -> JobReport:
+    state: str = _STATES.get(job.status, JobState.QUEUED)
+    times: dict[str, int] = {JobState.RUNNING: job.started, JobState.QUEUED: job.queued}
+    ms = times.get(state, job.completed)
+    if state == JobState.QUEUED and job.scheduled > datetime.now(UTC).timestamp():
+        state, ms = SCHEDULED, job.scheduled * 1000
+    failures = job.meta.get("failures") or (job.error or "").strip().splitlines()[-1:]
+    return JobReport(
+        id=job.key,
+        name=job_name(job.function),
+        state=state,
+        percent=100.0 if state == JobState.COMPLETE else round(100 * job.progress, 1),
+        attempts=job.attempts,
+        at=datetime.fromtimestamp(ms / 1000, UTC),
+        error="; ".join(failures) or None,
+    )
 
 
 def _told(job: Job) -> BackfillJob:

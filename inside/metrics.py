@@ -28,7 +28,7 @@ from starlette.responses import Response
 from db.bars import BarStore
 from db.budgets import RedisBudget, Usage
 from db.database import Database
-from db.jobs import JobQueue, JobState
+from db.jobs import JobQueue
 from db.supply import BarSupply
 from gateway.documents import Documents
 from gateway.meter import BOUNDS_S, Histogram
@@ -322,13 +322,13 @@ def _quotas(usages: Mapping[str, Sequence[Usage]]) -> list[Metric]:
     ]
 
 
-def _jobs(waiting: Mapping[tuple[str, JobState], int]) -> Metric:
+def _jobs(waiting: Mapping[tuple[str, str], int]) -> Metric:
     """The same in every process: they share the queue."""
     return _gauges(
         "smartfin_jobs",
-        "Jobs that wait or run, in all processes together.",
+        "Jobs that run, wait, or are scheduled for later, in all processes together.",
         ["function", "state"],
-        {(function, state.value): count for (function, state), count in waiting.items()},
+        waiting,
     )
 
 

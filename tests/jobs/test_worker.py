@@ -1,15 +1,18 @@
 """Jobs through the queue: asked for over GraphQL, done by whichever worker lives."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from saq import Job, Status
 
 import db.jobs
 from db.bars import BarStore
@@ -261,3 +264,39 @@ async def test_the_command_fetches_what_is_missing_and_a_second_time_changes_not
         assert (code, out) == (1, "0 bars fetched, 0 changed.\n")
         assert 'NOPE: Yahoo knows no symbol "NOPE"' in err
         assert (await run("BRK.B", "--from", "2024-01-01", "--to", "2023-01-01"))[0] == 2
+
+
+async def test_operators_are_told_of_every_job(redis: Redis, redis_url: str, database_url: str) -> None:
+    number = 6
+    own = Redis.from_url(redis_url, db=number)
+    await own.flushdb()
+    queue = JobQueue(own, Keys("sandbox"))
+    waiting = await queue.ask_backfill(["AAPL"], M1, Window(at("2018-01-01"), at("2018-02-20")))
+    failed = Job("Worker.review", queue=queue, key="cron:Worker.review")
+    await queue.enqueue(failed)
+    await failed.finish(Status.FAILED, error='Traceback …\n  File "x"\nValueError: nonsense\n')
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await queue.enqueue("Worker.keep_up", key="cron:Worker.keep_up", scheduled=int(later.timestamp()))
+    told = [(job.name, job.state, job.percent, job.error) for job in await queue.all()]
+    assert told == [
+        ("backfill", "QUEUED", 0.0, None),
+        ("keep_up", "SCHEDULED", 0.0, None),
+        ("review", "FAILED", 0.0, "ValueError: nonsense"),
+    ]
+    assert await queue.waiting() == {("backfill", "QUEUED"): 1, ("keep_up", "SCHEDULED"): 1}
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "REDIS_URL": f"{redis_url}?db={number}"}
+
+    async def jobs(*options: str) -> str:
+        command = [str(SMARTFIN), "jobs", *options]
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
+        )
+        return done.stdout
+
+    lines = (await jobs()).splitlines()
+    assert [line.split()[0] for line in lines] == ["QUEUED", "SCHEDULED", "FAILED"]
+    assert lines[0].split()[-2:] == ["backfill", waiting.id]
+    assert lines[1].split()[1] == f"{later:%FT%TZ}"
+    assert lines[2].endswith("review            cron:Worker.review  ValueError: nonsense")
+    assert [job["state"] for job in json.loads(await jobs("--json"))] == ["QUEUED", "SCHEDULED", "FAILED"]
+    await own.aclose()
