@@ -52,7 +52,7 @@ class TransportWS:
         self._flusher = Flusher(runner.traffic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection until it ends."""
+        """Serve one connection: until it ends, or until its wire does without this call."""
         await receive()
         headers = Headers(scope=scope)
         if not self._is_allowed(headers.get("origin"), headers.get("host")):
@@ -63,16 +63,9 @@ class TransportWS:
             await send({"type": "websocket.close", "code": NOT_ACCEPTABLE, "reason": f"Speak {PROTOCOL}."})
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-        traffic = self._runner.traffic
-        outbox = Outbox(wire_of(scope, send), self._flusher, self._settings.websocket_backlog_bytes, traffic)
-        connection = Connection(self._runner, outbox, scope)
-        traffic.connections += 1
-        try:
-            while (message := await receive())["type"] == "websocket.receive":
-                connection.receive(message.get("text"))
-        finally:
-            traffic.connections -= 1
-            connection.end()
+        wire = wire_of(scope, send)
+        outbox = Outbox(wire, self._flusher, self._settings.websocket_backlog_bytes, self._runner.traffic)
+        await wire.heard_by(Connection(self._runner, outbox, scope), receive)
 
 
 class Connection:
@@ -117,6 +110,7 @@ class Connection:
         self._init_timer: asyncio.TimerHandle | None = loop.call_later(
             INIT_S, self._close, TOO_LATE, "Connection initialisation timeout"
         )
+        runner.traffic.connections += 1
 
     def receive(self, text: str | None) -> None:
         """Do what a message says."""
@@ -146,6 +140,7 @@ class Connection:
 
     def end(self) -> None:
         """The client is gone: end what it asked for."""
+        self._runner.traffic.connections -= 1
         self._is_closed = True
         self._forget_timer()
         for task in (self._admitting, self._watching):

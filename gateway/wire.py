@@ -2,16 +2,29 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 CLOSE_S: Final = 5.0
 """How long a client may take to answer a close, and to read what is still on its way, before it is cut off."""
 
 _EXTENSION: Final = "smartfin.wire"
+
+
+class Listener(Protocol):
+    """Who hears what a client says."""
+
+    def receive(self, text: str | None) -> None:
+        """A message has come; None where it is no text."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        ...
 
 
 class Wire(Protocol):
@@ -26,7 +39,11 @@ class Wire(Protocol):
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Send what was written, then close; the connection's `receive` ends at once."""
+        """Send what was written, then close; its listener is told of the end soon."""
+        ...
+
+    async def heard_by(self, listener: Listener, receive: Receive) -> None:
+        """Have the listener told what comes in: until the end, or from now on where the server is ours."""
         ...
 
 
@@ -48,12 +65,49 @@ def frame_header(size_bytes: int) -> bytes:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol, with a wire that writes many messages at once.
 
-    An ASGI `send` for each message costs more than all else of a fan-out, so the messages are framed here; what
-    comes in, the handshake and the closing are uvicorn's and the library `websockets`' own.
+    An ASGI `send` for each message costs more than all else of a fan-out, so the messages are framed here. And a task
+    that waits in `receive` costs more memory than all else of a connection, so the application hands it over to a
+    listener and returns. The handshake and the closing are uvicorn's and the library `websockets`' own.
     """
 
     on_writable: Callable[[bool], None] | None = None
     farewell: Callable[[], bytes] | None = None
+    is_handed_over = False
+
+    async def heard_by(self, listener: Listener, receive: Receive) -> None:
+        """Tell the listener from now on; the application may return."""
+        told = _Told(listener)
+        while not self.queue.empty():
+            told.put_nowait(await receive())
+        self.queue = told  # type: ignore[assignment]  # of which `put_nowait` is all that is used from now on
+        self.is_handed_over = True
+
+    async def run_asgi(self) -> None:
+        """Run the application; the connection ends with it, unless it was handed over."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            self.logger.exception("the application failed")
+            self.send_500_response()
+        else:
+            if self.is_handed_over:
+                # A third of a connection's memory, read by now; the library's parser has the request, too.
+                self.request.headers.clear()
+                del self.scope, self.request, self.response
+                return
+            if not self.handshake_complete:
+                self.send_500_response()
+        if self.close_timer is None:
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand on the message that is whole; the next may come where there is no `receive` to wait for."""
+        super().send_receive_event_to_app()
+        if self.is_handed_over and self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     def write(self, messages: Sequence[bytes]) -> None:
         """Frame and write the messages; nothing where the connection is closing."""
@@ -116,6 +170,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
+class _Told:
+    """In the place of a connection's queue: tells a listener instead of keeping the messages."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener: Listener | None = listener
+
+    def put_nowait(self, message: Mapping[str, Any]) -> None:
+        if self._listener is None:
+            return
+        if message["type"] == "websocket.receive":
+            self._listener.receive(message.get("text"))
+        else:
+            # Not at once: it may be that this very listener closes the connection.
+            asyncio.get_running_loop().call_soon(self._listener.end)
+            self._listener = None
+
+
 class AsgiWire:
     """The way over plain ASGI: a task that sends one message after the other."""
 
@@ -133,6 +206,14 @@ class AsgiWire:
     def close(self, code: int, reason: str) -> None:
         """Close after what waits."""
         self._enqueue({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def heard_by(self, listener: Listener, receive: Receive) -> None:
+        """Tell the listener until the end."""
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                listener.receive(message.get("text"))
+        finally:
+            listener.end()
 
     def _enqueue(self, *messages: dict[str, Any]) -> None:
         self._messages.extend(messages)

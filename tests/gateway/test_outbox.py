@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from starlette.types import Receive
+
 from gateway.outbox import Flusher, Outbox, Traffic
+from gateway.wire import Listener
 from tests.waiting import until
 
 
@@ -24,6 +27,9 @@ class Written:
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append(code)
+
+    async def heard_by(self, listener: Listener, receive: Receive) -> None:
+        raise AssertionError("nobody speaks")
 
 
 async def test_a_write_that_raises_closes_its_client_and_leaves_the_others_theirs() -> None:
