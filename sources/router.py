@@ -166,7 +166,7 @@ class Router:
 
         question = Question(Capability.HISTORY, (symbol,))
         fetched, skipped = await self._turns.first(question, reaching, partial(self._turns.attempt, question, ask))
-        return replace(fetched, provenance=replace(fetched.provenance, skipped=skipped))
+        return replace(fetched, provenance=replace(fetched.provenance, skipped=tuple(skipped)))
 
     async def asset(self, symbol: str) -> Asset:
         """What a source knows of the symbol. Raises SymbolNotFound or SourceUnavailable."""
