@@ -207,7 +207,7 @@ def mutated(chance: random.Random) -> bytes:
     return bytes(text)
 
 
-@pytest.mark.parametrize("frames", [300])
+@pytest.mark.parametrize("frames", [300, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 async def test_mutated_frames_end_in_a_code_of_the_protocol_and_no_traceback(
     ticker: Ticker, frames: int, caplog: pytest.LogCaptureFixture
 ) -> None:
