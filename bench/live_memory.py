@@ -19,7 +19,8 @@ from db.redis import connect
 
 async def _idle(server: Server, clients: int) -> tuple[int, list[Client]]:
     joined = await connected(server.port, [["SIM000"]] * clients)
-    await asyncio.sleep(2)
+    while sum(client.frames for client in joined) < 2 * clients:  # the greeting and the first quote
+        await asyncio.sleep(0.1)
     return server.rss(), joined
 
 

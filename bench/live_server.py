@@ -10,10 +10,10 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psutil
 import uvicorn
 from redis.asyncio import Redis
 from starlette.applications import Starlette
@@ -104,7 +104,19 @@ def application(kind: str, redis: Redis) -> Starlette:
             yield {"world": world, "documents": documents, "authenticator": authenticator}
 
     async def traffic(_: Request) -> JSONResponse:
-        return JSONResponse(asdict(runner.traffic) | {"topics": hub.topics, "tasks": len(asyncio.all_tasks())})
+        told = runner.traffic
+        return JSONResponse(
+            {
+                "connections": told.connections,
+                "subscriptions": told.subscriptions,
+                "messages": told.messages,
+                "conflated": told.conflated,
+                "topics": hub.topics,
+                "selections": len(runner.selections),
+                "tasks": len(asyncio.all_tasks()),
+                "descriptors": psutil.Process().num_fds(),
+            }
+        )
 
     ours = TransportWS(runner)
     endpoint: Any = {"stock": Stock(schema), "raw": raw.serve}.get(kind, ours)
