@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypedDict
 
+from asyncpg import UndefinedTableError
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -112,7 +113,7 @@ class State(TypedDict):
 async def open_sources_alone(
     settings: Settings,
 ) -> AsyncIterator[tuple[Database, Redis, Sequence[Source], dict[str, RedisBudget]]]:
-    """The stores and the sources of the mode, for a command."""
+    """The stores and the sources of the mode, for a command; with the keys that are kept, once there are tables."""
     async with AsyncExitStack() as stack:
         urls = stack.enter_context(servers(settings))
         database = Database(urls.database_url, settings.mode.value)
@@ -120,7 +121,11 @@ async def open_sources_alone(
         redis = connect(urls.redis_url)
         stack.push_async_callback(redis.aclose)
         budgets = _budgets(settings, redis)
-        sources = open_sources(settings, budgets)
+        try:
+            kept = await SourceKeys(database, settings).get()
+        except (StoreUnavailable, UndefinedTableError):
+            kept = {}
+        sources = open_sources(settings.with_api_keys(kept), budgets)
         for source in sources:
             stack.push_async_callback(source.aclose)
         yield database, redis, sources, budgets
@@ -143,8 +148,6 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
     async with open_sources_alone(settings) as (database, redis, sources, budgets):
         await migrate(database)
         router = Router(sources)
-        kept = settings.with_api_keys(await SourceKeys(database, settings).get())
-        await _use_kept_keys(kept, budgets, router)
         partitions, assets = Partitions(database), AssetStore(database)
         bars = BarStore(database, partitions, Archive(database, settings.archive_url))
         supply = BarSupply(bars, router)

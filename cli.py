@@ -153,20 +153,22 @@ def doctor(**options: Any) -> None:
     """Tell what works: PostgreSQL, Redis, and each source with its key and its quota."""
     settings = _settings(**options)
     from app import open_sources_alone
-    from jobs.doctor import examine
+    from jobs.doctor import Verdict, examine
 
     async def run() -> bool:
         well = True
-        async with open_sources_alone(settings) as (database, redis, sources, budgets):
-            async for finding in examine(database, redis, sources, budgets):
-                well = well and finding.is_well
-                click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.details}")
+        async with open_sources_alone(settings) as opened:
+            async for finding in examine(settings, *opened):
+                well = well and finding.verdict is not Verdict.ILL
+                click.echo(f"{finding.verdict:4}  {finding.what}: {finding.details}")
+                if finding.query:
+                    click.echo(f"        {finding.query}")
         return well
 
     click.echo(f"Mode: {settings.mode.value}")
     well = asyncio.run(run())
-    click.echo("A query to paste into GraphiQL, while it serves:")
-    click.echo("  { sources { name breaker successRate quotas { window limit used resetsAt } } }")
+    click.echo("The queries are to paste into GraphiQL, while it serves; so is this one, of all sources:")
+    click.echo("        { sources { name breaker successRate quotas { window limit used resetsAt } } }")
     if not well:
         sys.exit(1)
 

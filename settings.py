@@ -448,6 +448,11 @@ class Settings(BaseSettings):
         fields = {"alphavantage": self.alphavantage_api_key, "polygon": self.polygon_api_key}
         return {source: key.get_secret_value() for source, key in fields.items() if key is not None}
 
+    def key_variable(self, source: str) -> str | None:
+        """The variable that sets the key of a source; None for one that needs none."""
+        field = type(self).model_fields.get(f"{source}_api_key")
+        return field.alias if field else None
+
     @property
     def requests_per_minute(self) -> dict[str, int]:
         """What the paid plans allow, by the source's name; the others have the free one."""

@@ -1,8 +1,9 @@
 """Tells what works and what does not: PostgreSQL, Redis, and each source with its key and its quota."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from asyncpg import PostgresError
 from redis.asyncio import Redis
@@ -12,29 +13,50 @@ from sqlalchemy import text
 from db.budgets import RedisBudget
 from db.database import Database
 from db.source_stats import SourceStats, SourceStatsStore
-from errors import SmartFinError, StoreUnavailable
+from errors import SmartFinError, SourceRefused, StoreUnavailable
+from settings import Settings
+from sources.catalog import SOURCES
 from sources.source import Source, sample
+
+
+class Verdict(StrEnum):
+    """How something does."""
+
+    WELL = "ok"
+    ILL = "FAIL"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; `query` is one for GraphiQL that shows it, where there is one."""
 
     what: str
-    is_well: bool
+    verdict: Verdict
     details: str
+    query: str | None = None
 
 
 async def examine(
-    database: Database, redis: Redis, sources: Sequence[Source], budgets: dict[str, RedisBudget]
+    settings: Settings, database: Database, redis: Redis, sources: Sequence[Source], budgets: Mapping[str, RedisBudget]
 ) -> AsyncIterator[Finding]:
-    """What is found, one by one. Each source is asked one question, which counts in its quota."""
+    """What is found, one by one, of the sources that are open and then of the others of the mode.
+
+    Each is asked one question, or two where the first is refused; they count in its quota.
+    """
     yield await _postgresql(database)
     yield await _redis(redis)
     stats = await _stats(database)
     for source in sources:
-        finding = await _source(source, budgets[source.name])
-        yield replace(finding, details=finding.details + _last_error(stats.get(source.name)))
+        finding = await _source(source, settings)
+        left, last = await _left(budgets[source.name]), _last_error(stats.get(source.name))
+        yield replace(finding, details="; ".join(filter(None, (finding.details, left, last))))
+    opened = {source.name for source in sources}
+    for kind in SOURCES[settings.mode]:
+        if kind.name not in opened:
+            needs = f"needs {settings.key_variable(kind.name)}"
+            why = needs if settings.allows(kind.name) else "SMARTFIN_SOURCES leaves it out"
+            yield Finding(kind.name, Verdict.OFF, why)
 
 
 async def _postgresql(database: Database) -> Finding:
@@ -42,36 +64,51 @@ async def _postgresql(database: Database) -> Finding:
         async with database.session() as session:
             row = (await session.execute(text("SELECT current_setting('server_version'), getdatabaseencoding()"))).one()
     except StoreUnavailable as error:
-        return Finding("PostgreSQL", is_well=False, details=str(error))
+        return Finding("PostgreSQL", Verdict.ILL, str(error))
     version, encoding = row
-    return Finding("PostgreSQL", is_well=encoding == "UTF8", details=f"version {version}, encoding {encoding}")
+    verdict = Verdict.WELL if encoding == "UTF8" else Verdict.ILL
+    return Finding("PostgreSQL", verdict, f"version {version}, encoding {encoding}")
 
 
 async def _redis(redis: Redis) -> Finding:
     try:
         info = await redis.info("server")
     except (RedisError, OSError, TimeoutError) as error:
-        return Finding("Redis", is_well=False, details=f"does not answer: {error}")
+        return Finding("Redis", Verdict.ILL, f"does not answer: {error}")
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info["redis_version"]
-    return Finding("Redis", is_well=True, details=f"{name} {version}")
+    return Finding("Redis", Verdict.WELL, f"{name} {version}")
 
 
-async def _source(source: Source, budget: RedisBudget) -> Finding:
+async def _source(source: Source, settings: Settings) -> Finding:
     symbol = sample(source)
+    assert symbol is not None, "every source covers one of the samples"
+    works = "its key works" if settings.key_variable(source.name) else ""
+    query = (
+        f'{{ quote(symbol: "{symbol}") {{ price provenance {{ source servedFrom }} }} '
+        f'route(symbol: "{symbol}", capability: QUOTES) {{ source wouldAsk reason }} }}'
+    )
     start = time.monotonic()
     try:
-        quotes = await source.quotes([symbol]) if symbol else {}
+        quote = (await source.quotes([symbol])).get(symbol)
     except SmartFinError as error:
-        return Finding(source.name, is_well=False, details=f"{error} ({error.code}){await _left(budget)}")
-    took_ms = (time.monotonic() - start) * 1000
-    if symbol is None or symbol not in quotes:
-        return Finding(
-            source.name, is_well=False, details=f"answers, but has no quote of {symbol}{await _left(budget)}"
-        )
-    quote = quotes[symbol]
-    price = f"{symbol} {quote.price} {quote.currency or ''}".strip()
-    return Finding(source.name, is_well=True, details=f"{price}, {took_ms:.0f} ms{await _left(budget)}")
+        # A plan may leave quotes out: whether the key is good, another question tells.
+        if works and isinstance(error, SourceRefused) and not await _refuses(source, symbol):
+            return Finding(source.name, Verdict.WELL, f"{works}, but: {error}", query)
+        return Finding(source.name, Verdict.ILL, f"{error} ({error.code})", query)
+    told = f"it has no quote of {symbol}"
+    if quote is not None:
+        price = f"{symbol} {quote.price} {quote.currency or ''}".strip()
+        told = f"{price}, {(time.monotonic() - start) * 1000:.0f} ms"
+    return Finding(source.name, Verdict.WELL if quote else Verdict.ILL, "; ".join(filter(None, (works, told))), query)
+
+
+async def _refuses(source: Source, symbol: str) -> bool:
+    try:
+        await source.asset(symbol)
+    except SmartFinError:
+        return True
+    return False
 
 
 async def _stats(database: Database) -> dict[str, SourceStats]:
@@ -85,14 +122,12 @@ async def _stats(database: Database) -> dict[str, SourceStats]:
 def _last_error(stats: SourceStats | None) -> str:
     if stats is None or stats.last_error is None:
         return ""
-    return f"; its last error, at {stats.last_error_at:%FT%TZ}: {stats.last_error}"
+    return f"its last error, at {stats.last_error_at:%FT%TZ}: {stats.last_error}"
 
 
 async def _left(budget: RedisBudget) -> str:
-    usages = await budget.usage()
-    if not usages:
-        return ""
     left = ", ".join(
-        f"{usage.quota.limit - usage.used} of {usage.quota.limit} in {usage.quota.seconds} s" for usage in usages
+        f"{usage.quota.limit - usage.used} of {usage.quota.limit} in {usage.quota.seconds} s"
+        for usage in await budget.usage()
     )
-    return f"; left of its quota: {left}"
+    return f"left of its quota: {left}" if left else ""

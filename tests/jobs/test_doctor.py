@@ -1,16 +1,37 @@
-"""What the doctor and `sources` tell of a source that fails: also in other processes, and never a key."""
+"""What the doctor tells of each source: whether its key works, what is left of its quota, why it last failed."""
+
+import asyncio
+import os
+import re
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 import pytest
+from graphql import parse, validate
 from redis.asyncio import Redis
 
 from db.budgets import RedisBudget
 from db.database import Database
+from db.migrate import migrate
 from db.redis import Keys
+from db.source_keys import SourceKeys
+from db.source_stats import SourceStatsStore
 from errors import SmartFinError, SourceFault, SourceLimited, SourceRefused
-from jobs.doctor import examine
+from jobs.doctor import Finding, Verdict, examine
 from live.ledger import Ledger
+from schema.build import build_schema
+from settings import Settings, load_settings
+from sources.source import Budget, Quota, Source
+from tests.conftest import ROOT, SMARTFIN
 from tests.fakes import alphavantage as av
+from tests.fakes import polygon
 from tests.fakes.alphavantage import KEY, FakeAlphaVantage
+from tests.fakes.fake import Failure, Fake
+from tests.fakes.kraken import FakeKraken
+from tests.fakes.polygon import FakePolygon
 from tests.sources.scripted import Scripted
 from tests.world import made_of
 
@@ -33,15 +54,13 @@ async def test_the_last_error_is_kept_and_told(
     await ledger.flush()
     told = (await world.source_stats.get())["scripted"]
     assert (told.last_error, told.error_count) == (str(error), counted)
-    findings = [
-        finding
-        async for finding in examine(
-            database, redis, world.router.sources, {"scripted": RedisBudget(redis, keys, "scripted", ())}
-        )
-    ]
-    assert [finding.what for finding in findings] == ["PostgreSQL", "Redis", "scripted"]
-    assert findings[-1].is_well
-    assert findings[-1].details.endswith(f"; its last error, at {told.last_error_at:%FT%TZ}: {error}")
+    budgets = {"scripted": RedisBudget(redis, keys, "scripted", ())}
+    settings = load_settings(mode="sandbox")
+    findings = [finding async for finding in examine(settings, database, redis, world.router.sources, budgets)]
+    assert [finding.what for finding in findings] == ["PostgreSQL", "Redis", "scripted", "sandbox"]
+    [finding] = [finding for finding in findings if finding.what == "scripted"]
+    assert finding.verdict is Verdict.WELL
+    assert finding.details.endswith(f"; its last error, at {told.last_error_at:%FT%TZ}: {error}")
 
 
 @pytest.mark.parametrize("said", [av.DAILY_QUOTA, av.BAD_KEY])
@@ -57,3 +76,140 @@ async def test_no_last_error_tells_a_key(database: Database, redis: Redis, keys:
         assert told
         assert KEY not in told
         await source.aclose()
+
+
+WRONG = "wR0nGwR0nGwR0nG0"
+
+
+async def found(database: Database, redis: Redis, keys: Keys, fake: Fake) -> Finding:
+    """What the doctor says of the source of a fake that lets 10 be asked a minute."""
+    budget = RedisBudget(redis, keys, fake.name, [Quota(10, 60)])
+    fake.budget = cast(Budget, budget)  # type: ignore[assignment]
+    source = fake.source()
+    settings = load_settings(mode="live", data_dir=Path("/nowhere"))
+    findings = [told async for told in examine(settings, database, redis, [source], {fake.name: budget})]
+    await source.aclose()
+    [finding] = [told for told in findings if told.what == fake.name]
+    others = {told.what: (told.verdict, told.details) for told in findings[2:] if told.what != fake.name}
+    needs = {"alphavantage": "needs ALPHAVANTAGE_API_KEY", "polygon": "needs POLYGON_API_KEY"}
+    assert {name: others[name] for name in needs if name in others} == {
+        name: (Verdict.OFF, need) for name, need in needs.items() if name != fake.name
+    }
+    said = f"{findings} {[told.details for told in findings]}"
+    assert [secret for secret in (KEY, polygon.KEY, WRONG) if secret in said] == []
+    return finding
+
+
+def says(body: dict[str, str]) -> Callable[[Fake], None]:
+    def change(fake: Fake) -> None:
+        cast(FakeAlphaVantage, fake).says = body
+
+    return change
+
+
+def fails(failure: Failure) -> Callable[[Fake], None]:
+    def change(fake: Fake) -> None:
+        fake.failure = failure
+
+    return change
+
+
+def wrong_key(fake: Fake) -> None:
+    cast(FakePolygon, fake).key = WRONG
+
+
+def without_quotes(fake: Fake) -> None:
+    cast(FakePolygon, fake).not_entitled = {"stocks"}
+
+
+def nothing(_fake: Fake) -> None:
+    """It is well."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "verdict", "details"),
+    [
+        (FakeAlphaVantage, nothing, "ok", "its key works; AAPL "),
+        (FakeAlphaVantage, says(av.BAD_KEY), "FAIL", "refuses the key; check ALPHAVANTAGE_API_KEY (SOURCE_REFUSED)"),
+        (FakeAlphaVantage, says(av.PREMIUM), "FAIL", "does not include this (SOURCE_REFUSED)"),
+        (FakeAlphaVantage, says(av.DAILY_QUOTA), "FAIL", "the quota of the day of alphavantage is spent"),
+        (FakeAlphaVantage, fails(Failure.RESET), "FAIL", "cannot be reached (ServerDisconnectedError) (SOURCE_UNREACH"),
+        (FakeAlphaVantage, fails(Failure.STATUS_500), "FAIL", "(SOURCE_FAULT)"),
+        (FakePolygon, nothing, "ok", "its key works; AAPL "),
+        (FakePolygon, wrong_key, "FAIL", "does not accept the key; check POLYGON_API_KEY. (SOURCE_REFUSED)"),
+        (FakePolygon, without_quotes, "ok", "its key works, but: Your plan at Massive does not include that."),
+        (FakePolygon, fails(Failure.REFUSED), "FAIL", "(SOURCE_REFUSED)"),
+        (FakePolygon, fails(Failure.LIMITED), "FAIL", "(SOURCE_LIMITED)"),
+        (FakeKraken, nothing, "ok", "BTC-USD "),
+        (FakeKraken, fails(Failure.HTML), "FAIL", "(SOURCE_BAD_ANSWER)"),
+    ],
+)
+async def test_a_finding_tells_whether_the_key_works_and_what_is_left(
+    database: Database,
+    redis: Redis,
+    keys: Keys,
+    kind: type[Fake],
+    change: Callable[[Fake], None],
+    verdict: str,
+    details: str,
+) -> None:
+    async with kind() as fake:
+        change(fake)
+        finding = await found(database, redis, keys, fake)
+    assert (finding.verdict, details in finding.details) == (verdict, True), finding
+    assert re.search(r"; left of its quota: [89] of 10 in 60 s$", finding.details), finding
+    assert ("its key works" in finding.details) is (verdict == "ok" and kind is not FakeKraken)
+
+
+async def test_a_source_that_is_gone_is_told_as_such(database: Database, redis: Redis, keys: Keys) -> None:
+    async with FakePolygon() as fake:
+        await fake.stop()
+        finding = await found(database, redis, keys, fake)
+    assert (finding.verdict, "cannot be reached" in finding.details) == (Verdict.ILL, True)
+
+
+async def test_the_query_of_a_finding_is_one_of_the_schema(database: Database, redis: Redis, keys: Keys) -> None:
+    async with FakeKraken() as fake:
+        query = (await found(database, redis, keys, fake)).query
+    assert query is not None
+    assert not validate(build_schema()._schema, parse(query))
+
+
+async def test_a_source_that_the_settings_leave_out_is_told_as_such(database: Database, redis: Redis) -> None:
+    settings = load_settings(mode="live", sources="kraken")
+    findings = [told async for told in examine(settings, database, redis, [], {})]
+    assert (Verdict.OFF, "SMARTFIN_SOURCES leaves it out") in {(told.verdict, told.details) for told in findings}
+
+
+async def test_the_command_knows_the_key_that_is_kept_and_prints_none(stores: dict[str, str], tmp_path: Path) -> None:
+    async with FakePolygon() as fake:
+        fake.now = datetime.now(UTC)
+        settings = Settings(
+            database_url=stores["DATABASE_URL"],
+            redis_url=stores["REDIS_URL"],
+            mode="live",
+            secret_key="correct horse battery staple",
+        )
+        database = Database(stores["DATABASE_URL"], "live")
+        await migrate(database)
+        await SourceStatsStore(database).enter([cast(Source, fake.source())])
+        await SourceKeys(database, settings).save({"polygon": polygon.KEY})
+        await database.aclose()
+        environment = {
+            **stores,
+            "PATH": os.environ["PATH"],
+            "SMARTFIN_MODE": "live",
+            "SMARTFIN_SOURCES": "polygon,alphavantage",
+            "SMARTFIN_SECRET_KEY": "correct horse battery staple",
+            "SMARTFIN_POLYGON_URL": fake.url,
+        }
+        ran = await asyncio.create_subprocess_exec(
+            SMARTFIN, "doctor", env=environment, stdout=PIPE, stderr=PIPE, cwd=ROOT
+        )
+        said = [text.decode() for text in await ran.communicate()]
+    lines = said[0].splitlines()
+    assert ran.returncode == 0, said
+    assert any(line.startswith("ok    polygon: its key works; AAPL ") for line in lines)
+    assert any('{ quote(symbol: "AAPL")' in line for line in lines)
+    assert "off   alphavantage: needs ALPHAVANTAGE_API_KEY" in lines
+    assert polygon.KEY not in f"{said}"
