@@ -21,6 +21,7 @@ class Access:
 
 ALL: Final = Access()
 ADMIN: Final = Access(Tier.ADMIN)
+OWNER: Final = Access(Tier.REGISTERED, own=True)
 
 ACCESS: Final[Mapping[str, Access]] = {
     "Query.quote": ALL,
@@ -35,14 +36,21 @@ ACCESS: Final[Mapping[str, Access]] = {
     "Query.route": ALL,
     "Query.backfillJob": ADMIN,
     "Query.me": Access(own=True),
+    "Query.alerts": OWNER,
+    "Query.alertEvents": OWNER,
+    "Query.webhookSecret": OWNER,
     "Mutation.signUp": ALL,
     "Mutation.signIn": ALL,
     "Mutation.refreshSession": ALL,
     "Mutation.signOut": ALL,
+    "Mutation.createAlert": OWNER,
+    "Mutation.updateAlert": OWNER,
+    "Mutation.deleteAlert": OWNER,
     "Mutation.backfill": ADMIN,
     "Subscription.quotes": ALL,
     "Subscription.history": ALL,
     "Subscription.market": ALL,
+    "Subscription.alerts": OWNER,
 }
 """By `Type.field`. A schema with a root field that has no row cannot be built."""
 

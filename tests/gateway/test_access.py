@@ -51,7 +51,7 @@ def sample(name: str, kind: GraphQLInputType) -> str:
     if isinstance(kind, GraphQLInputObjectType):
         told = {name: field.type for name, field in kind.fields.items() if is_required_input_field(field)}
         return "{" + ", ".join(f"{name}: {sample(name, of)}" for name, of in told.items()) + "}"
-    return SCALARS.get(kind.name, "true")
+    return str(SCALARS.get(kind.name, "true"))
 
 
 def selected(kind: GraphQLOutputType, below: int = 3) -> str:
@@ -140,6 +140,15 @@ def test_who_must_sign_in_for_what() -> None:
         "Query.backfillJob",
         "Mutation.backfill",
     }
+    assert {name for name, row in ACCESS.items() if row == Access(Tier.REGISTERED, own=True)} == {
+        "Query.alerts",
+        "Query.alertEvents",
+        "Query.webhookSecret",
+        "Mutation.createAlert",
+        "Mutation.updateAlert",
+        "Mutation.deleteAlert",
+        "Subscription.alerts",
+    }
 
 
 async def test_what_was_refused_was_not_done(sandbox: Running, sandbox_database: Database) -> None:
@@ -169,7 +178,70 @@ async def me(server: Running, database: Database) -> None:
     assert await server.data("{ me { id } }") == {"me": None}
 
 
-SCENARIOS: dict[str, Scenario] = {"Query.me": me}
+CREATE = "mutation ($of: AlertInput!) { createAlert(input: $of) { id } }"
+UPDATE = "mutation ($id: ID!, $of: AlertInput!) { updateAlert(id: $id, input: $of) { threshold } }"
+DELETE = "mutation ($id: ID!) { deleteAlert(id: $id) }"
+NEVER = {"symbol": "SIM003", "operator": "ABOVE", "threshold": 1e9}
+
+
+def code(answer: Any) -> str:
+    """That of the only error."""
+    (fault,) = answer["errors"]
+    return str(fault["extensions"]["code"])
+
+
+async def alerts(server: Running, database: Database) -> None:
+    """Each sees, changes and deletes his own alerts, and there are no others for him."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    made = (await server.data(CREATE, authorization=ann, of=NEVER))["createAlert"]["id"]
+    listed = "{ alerts { id threshold } }"
+    assert await server.data(listed, authorization=joe) == {"alerts": []}
+    assert code(await server.ask(UPDATE, authorization=joe, id=made, of={**NEVER, "threshold": 1})) == "ALERT_NOT_FOUND"
+    assert code(await server.ask(DELETE, authorization=joe, id=made)) == "ALERT_NOT_FOUND"
+    assert await server.data(listed, authorization=ann) == {"alerts": [{"id": made, "threshold": 1e9}]}
+    changed = await server.data(UPDATE, authorization=ann, id=made, of={**NEVER, "threshold": 2e9})
+    assert changed == {"updateAlert": {"threshold": 2e9}}
+    assert await server.data(DELETE, authorization=ann, id=made) == {"deleteAlert": made}
+    assert await server.data(listed, authorization=ann) == {"alerts": []}
+
+
+async def fires(server: Running, database: Database) -> None:
+    """A fire is told to its user, and stands among his events alone."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    document = "subscription { alerts { alert { id } } }"
+    async with opened(server.graphql) as anns, opened(server.graphql) as joes:
+        for client, shown in ((anns, ann), (joes, joe)):
+            await client.ws.send_json({"type": "connection_init", "payload": {"authorization": shown}})
+            assert (await client.next())["type"] == "connection_ack"
+            await client.subscribe(document, "it")
+        made = [
+            (await server.data(CREATE, authorization=shown, of={**NEVER, "threshold": 0.01}))["createAlert"]["id"]
+            for shown in (ann, joe)
+        ]
+        told = [(await client.next())["payload"]["data"]["alerts"]["alert"]["id"] for client in (anns, joes)]
+        assert told == made
+    for shown, own in zip((ann, joe), made, strict=True):
+        page = await server.data("{ alertEvents { edges { node { alert { id } } } } }", authorization=shown)
+        assert page == {"alertEvents": {"edges": [{"node": {"alert": {"id": own}}}]}}
+
+
+async def webhook_secret(server: Running, database: Database) -> None:
+    """Each has his own."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    secrets = [(await server.data("{ webhookSecret }", authorization=shown))["webhookSecret"] for shown in (ann, joe)]
+    assert secrets[0] != secrets[1]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "Query.me": me,
+    "Query.alerts": alerts,
+    "Query.alertEvents": fires,
+    "Query.webhookSecret": webhook_secret,
+    "Mutation.createAlert": alerts,
+    "Mutation.updateAlert": alerts,
+    "Mutation.deleteAlert": alerts,
+    "Subscription.alerts": fires,
+}
 """Of each field about what is the viewer's own: what one user must not see or change of another's."""
 
 
