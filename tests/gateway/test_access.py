@@ -47,7 +47,7 @@ def sample(name: str, kind: GraphQLInputType) -> str:
     if isinstance(kind, GraphQLList):
         return f"[{sample(name, kind.of_type)}]"
     if isinstance(kind, GraphQLEnumType):
-        return next(iter(kind.values))
+        return str(next(iter(kind.values)))
     if isinstance(kind, GraphQLInputObjectType):
         told = {name: field.type for name, field in kind.fields.items() if is_required_input_field(field)}
         return "{" + ", ".join(f"{name}: {sample(name, of)}" for name, of in told.items()) + "}"
