@@ -14,6 +14,7 @@ import aiohttp
 
 from errors import SourceTimeout, SourceUnreachable
 from market import Quote
+from sources.http import Http
 from sources.source import Demand
 
 logger = logging.getLogger(__name__)
@@ -67,16 +68,15 @@ class Dialect(Protocol):
         ...
 
 
-async def feed(
-    source: str, session: aiohttp.ClientSession, dialect: Dialect, demand: Demand
-) -> AsyncGenerator[Sequence[Quote], None]:
+async def feed(http: Http, dialect: Dialect, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
     """Every change of the symbols in demand, in batches, until it is closed or the connection ends.
 
     Raises SourceTimeout, SourceUnreachable, or what the dialect raises.
     """
+    source = http.source
     try:
         async with asyncio.timeout(CONNECT_S):
-            socket = await session.ws_connect(
+            socket = await http.session.ws_connect(
                 dialect.url, headers=dialect.headers, max_msg_size=MAX_FRAME_BYTES, heartbeat=20.0
             )
     except TimeoutError:
@@ -89,7 +89,7 @@ async def feed(
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue
-            quotes = _parsed(source, dialect, message.data)
+            quotes = _parsed(http, dialect, message.data)
             if dialect.is_ready:
                 ready.set()
             if quotes:
@@ -106,11 +106,12 @@ async def feed(
         await socket.close()
 
 
-def _parsed(source: str, dialect: Dialect, frame: str) -> Sequence[Quote]:
+def _parsed(http: Http, dialect: Dialect, frame: str) -> Sequence[Quote]:
     try:
         return dialect.parse(frame)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        logger.warning("%s: a frame makes no sense (%r): %s", source, error, frame[:LOGGED_CHARS])
+        why, said = http.scrubbed(repr(error)), http.scrubbed(frame)[:LOGGED_CHARS]
+        logger.warning("%s: a frame makes no sense (%s): %s", http.source, why, said)
         return ()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -69,12 +70,13 @@ class Http:
         secrets: Sequence[str] = (),
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._source = source
+        self.source = source
         self._base_url = base_url.rstrip("/")
         self._budget = budget
         self._judge = judge
         self._headers = dict(headers or {})
-        self._secrets = [secret for secret in secrets if secret]
+        self._hidden: tuple[re.Pattern[str], ...] = ()
+        self.hide(*secrets)
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -123,27 +125,31 @@ class Http:
                     while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES + 1 - len(body))):
                         body += more
         except TimeoutError:
-            raise SourceTimeout(f"{self._source} did not answer within {self._timeout_s:g} s") from None
+            raise SourceTimeout(f"{self.source} did not answer within {self._timeout_s:g} s") from None
         except aiohttp.ClientPayloadError as error:
-            raise SourceBadAnswer(f"{self._source} broke its answer off") from error
+            raise SourceBadAnswer(f"{self.source} broke its answer off") from error
         except (aiohttp.ClientError, OSError) as error:
             # The text of aiohttp's errors may hold the URL, and with it a key.
-            raise SourceUnreachable(f"{self._source} cannot be reached ({type(error).__name__})") from None
+            raise SourceUnreachable(f"{self.source} cannot be reached ({type(error).__name__})") from None
         if len(body) > MAX_BYTES:
-            raise SourceBadAnswer(f"{self._source} answered more than {MAX_BYTES // 1024 // 1024} MiB")
+            raise SourceBadAnswer(f"{self.source} answered more than {MAX_BYTES // 1024 // 1024} MiB")
         text = body.decode("utf-8", "replace")
         return Answer(response.status, response.headers, text, _json(body))
 
     def bad_answer(self, path: str, text: str, what: str) -> SourceBadAnswer:
         """The error for an answer that is not what it should be; logs the payload, without secrets."""
         path, what = path.partition("?")[0], self.scrubbed(what)
-        logger.warning("%s: the answer of %s %s: %s", self._source, path, what, self.scrubbed(text)[:LOGGED_CHARS])
-        return SourceBadAnswer(f"the answer of {self._source} {what}")
+        logger.warning("%s: the answer of %s %s: %s", self.source, path, what, self.scrubbed(text)[:LOGGED_CHARS])
+        return SourceBadAnswer(f"the answer of {self.source} {what}")
+
+    def hide(self, *secrets: str) -> None:
+        """Scrub these from now on, and no others."""
+        self._hidden = tuple(_spellings(secret) for secret in secrets if secret)
 
     def scrubbed(self, text: str) -> str:
         """The text without our secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        for secret in self._hidden:
+            text = secret.sub("***", text)
         return text
 
     @property
@@ -162,7 +168,7 @@ class Http:
             await self._session.close()
 
     def _by_status(self, answer: Answer) -> SourceError | None:
-        status, source = answer.status, self._source
+        status, source = answer.status, self.source
         if status in _LIMITED:
             return SourceLimited(f"{source} was asked too often (status {status})", retry_after_s=answer.retry_after_s)
         if status in _REFUSED:
@@ -179,6 +185,12 @@ _REFUSED: Final = (401, 402, 403, 451)
 _LATER: Final = (408, 413, 425, 499)
 _CALLER: Final = 400
 _FAULT: Final = 500
+
+
+def _spellings(secret: str) -> re.Pattern[str]:
+    """What matches the secret as it is, and as it may stand in a URL: an upstream may show us what we asked."""
+    characters = (char if char.isalnum() else f"(?:{re.escape(char)}|%{ord(char):02X})" for char in secret)
+    return re.compile("".join(characters), re.IGNORECASE)
 
 
 def _json(body: bytes) -> Any:

@@ -125,7 +125,7 @@ class Kraken:
     async def stream(self, demand: Demand) -> AsyncGenerator[Sequence[Quote], None]:
         """Every trade of the listed pairs in demand, and every change of their best bid and ask."""
         dialect = _Dialect(self._ws_url, await self._pairs.listed(), Ticks(self.name, 0.0, self._clock))
-        async with aclosing(feed(self.name, self._http.session, dialect, demand)) as batches:
+        async with aclosing(feed(self._http, dialect, demand)) as batches:
             async for batch in batches:
                 yield batch
 

@@ -204,7 +204,7 @@ class Polygon:
                 topics = by_cluster(seen)
                 for name in topics.keys() - clusters.keys():
                     clusters[name] = Cluster(name, self._ws_url, self._key, self._clock)
-                    batches = feed(self.name, self._http.session, clusters[name], clusters[name].channels)
+                    batches = feed(self._http, clusters[name], clusters[name].channels)
                     reading[asyncio.ensure_future(anext(batches))] = batches
                 for name, cluster in clusters.items():
                     cluster.want(topics.get(name, {}))

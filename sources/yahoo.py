@@ -161,7 +161,7 @@ class Yahoo:
         await self._learn_currencies(known)
         learning = asyncio.create_task(self._keep_learning(demand, known))
         try:
-            async with aclosing(feed(self.name, self._http.session, dialect, demand)) as batches:
+            async with aclosing(feed(self._http, dialect, demand)) as batches:
                 async for quotes in batches:
                     yield quotes
         finally:

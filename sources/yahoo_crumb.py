@@ -59,4 +59,7 @@ class Crumb:
         except (SourceUnreachable, SourceTimeout, SourceBadAnswer):
             return None
         answer = await self._http.fetch("/v1/test/getcrumb")
-        return answer.text if answer.status == 200 and _SANE.fullmatch(answer.text) else None
+        if answer.status != 200 or not _SANE.fullmatch(answer.text):
+            return None
+        self._http.hide(answer.text)
+        return answer.text

@@ -154,15 +154,14 @@ class FakeBinance(Fake):
         }  # fmt: skip
         await self._send(f"{_native(pair).lower()}@ticker", event)
 
-    async def send(self, text: str) -> None:
-        """Send a frame, whatever it says, to every stream."""
+    async def say(self, text: str) -> None:
         for socket in self.subscriptions:
             await socket.send_str(text)
 
     async def shut_down(self) -> None:
         """Announce the end of every stream, then cut them."""
         event = {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": _ms(self.now)}}
-        await self.send(json.dumps(event))
+        await self.say(json.dumps(event))
         await self.drop_sockets()
 
     async def carries(self, *streams: str) -> None:

@@ -32,6 +32,7 @@ class Failure(Enum):
     EMPTY = auto()
     TRUNCATED = auto()
     WRONG_SHAPE = auto()
+    ECHO = auto()
 
 
 class Unlimited:
@@ -86,6 +87,10 @@ class Fake:
 
     async def push(self, symbol: str, price: float, time: datetime) -> None:
         """Send a tick to whoever has subscribed."""
+        raise NotImplementedError
+
+    async def say(self, text: str) -> None:
+        """Send a frame, whatever it says, to every stream."""
         raise NotImplementedError
 
     def is_watched(self, symbol: str) -> bool:
@@ -197,3 +202,6 @@ class Fake:
                 return web.Response(text='{"chart":{"result":[{"meta":{"curr', content_type="application/json")
             case Failure.WRONG_SHAPE:
                 return web.json_response({"surprise": [1, 2, {"a": None}]})
+            case Failure.ECHO:
+                # A proxy that tells the whole request, keys and all.
+                return web.Response(text=f"<pre>{request.url}\n{request.rel_url}\n{dict(request.headers)}</pre>")

@@ -131,15 +131,14 @@ class FakeKraken(Fake):
         pair = self.pair(symbol)
         await self._send("ticker", _streamed(pair), self._ticker_event(pair, "update", bid, bid_size, ask, ask_size))
 
-    async def send(self, text: str) -> None:
-        """Send a frame, whatever it says, to every stream."""
+    async def say(self, text: str) -> None:
         for socket in self.subscriptions:
             await socket.send_str(text)
 
     async def maintain(self) -> None:
         """Announce maintenance to every stream, then cut them."""
         self.system = "maintenance"
-        await self.send(json.dumps(self._status()))
+        await self.say(json.dumps(self._status()))
         await self.drop_sockets()
 
     async def carries(self, *symbols: str) -> None:

@@ -252,6 +252,10 @@ class FakePolygon(Fake):
         for socket in self.on(cluster):
             await socket.send_str(text)
 
+    async def say(self, text: str) -> None:
+        for socket in list(self.links):
+            await socket.send_str(text)
+
     def is_watched(self, symbol: str) -> bool:
         listed = LISTED[symbol]
         return any(channel.endswith(f".{listed.topic or listed.ticker}") for channel in self.channels(listed.cluster))

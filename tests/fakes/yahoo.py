@@ -487,7 +487,6 @@ class FakeYahoo(Fake):
         await connection.socket.send_str(json.dumps({"type": "pricing", "message": b64encode(message).decode()}))
 
     async def say(self, text: str) -> None:
-        """Any frame, to everybody."""
         for connection in list(self.connections):
             await connection.socket.send_str(text)
 

@@ -52,6 +52,7 @@ CODES = {
     Failure.EMPTY: "SOURCE_BAD_ANSWER",
     Failure.TRUNCATED: "SOURCE_BAD_ANSWER",
     Failure.WRONG_SHAPE: "SOURCE_BAD_ANSWER",
+    Failure.ECHO: "SOURCE_BAD_ANSWER",
 }
 
 

@@ -485,7 +485,7 @@ async def test_recorded_frames_are_parsed_exactly(fake: FakeBinance, source: Bin
     async with listening(source, "BNB-BTC") as listener:
         await fake.carries("bnbbtc@trade", "bnbbtc@ticker")
         for frame in recorded:
-            await fake.send(f'{{"stream":"bnbbtc@trade","data":{frame}}}' if wrapped else frame)
+            await fake.say(f'{{"stream":"bnbbtc@trade","data":{frame}}}' if wrapped else frame)
         trade = tick("BNB-BTC", 0.001, time, 100.0, "BTC")
         assert await listener.heard() == (trade,)
         book = replace(trade, last_size=None, bid=0.0024, bid_size=10.0, ask=0.0026, ask_size=100.0)
@@ -502,7 +502,7 @@ async def test_demand_changes_what_is_subscribed(fake: FakeBinance, source: Bina
         listener.demand.set(["ETH-BTC"])
         await fake.carries(*ETH)
         # What is still under way of a pair that was given up is passed over.
-        await fake.send('{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","p":"1","q":"1","T":1}}')
+        await fake.say('{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","p":"1","q":"1","T":1}}')
         await fake.push("ETH-BTC", 0.04, NOW)
         assert [quote.symbol for quote in await listener.heard()] == ["ETH-BTC"]
     assert fake.messages == [
@@ -533,11 +533,11 @@ async def test_an_unknown_pair_leaves_the_others(fake: FakeBinance, source: Bina
         assert [quote.symbol for quote in await listener.heard()] == ["BTC-USDT"]
 
 
-async def test_garbage_is_passed_over_and_logged(
+async def test_events_that_make_no_sense_are_passed_over_and_logged(
     fake: FakeBinance, source: Binance, caplog: pytest.LogCaptureFixture
 ) -> None:
     garbage = [
-        "", "nonsense", "null", "17", '"text"', "[1,2]", "{}", '{"stream":"x","data":[]}', '{"stream":"x","data":null}',
+        "[1,2]", "{}", '{"stream":"x","data":[]}', '{"stream":"x","data":null}',
         '{"e":"kline","s":"BTCUSDT"}', '{"e":"trade","s":"BTCUSDT","p":"one","q":"1","T":1}',
         '{"e":"trade","s":"BTCUSDT"}', '{"e":"24hrTicker","s":"BTCUSDT","b":null,"a":"1","B":"1","A":"1"}',
         '{"error":"what"}', '{"stream":"btcusdt@tra',
@@ -546,7 +546,7 @@ async def test_garbage_is_passed_over_and_logged(
         async with listening(source, "BTC-USDT") as listener:
             await fake.carries(*BTC)
             for text in garbage:
-                await fake.send(text)
+                await fake.say(text)
             await fake.push("BTC-USDT", 1.0, NOW)
             assert [quote.price for quote in await listener.heard()] == [1.0]
     assert sum("makes no sense" in record.message for record in caplog.records) == len(garbage)
@@ -555,7 +555,7 @@ async def test_garbage_is_passed_over_and_logged(
 async def test_an_announced_shutdown_ends_the_stream_before_it_is_cut(fake: FakeBinance, source: Binance) -> None:
     async with listening(source, "BTC-USDT") as listener:
         await fake.carries(*BTC)
-        await fake.send('{"e":"serverShutdown","E":1770123456789}')
+        await fake.say('{"e":"serverShutdown","E":1770123456789}')
         with pytest.raises(SourceUnreachable, match="about to be shut down"):
             await listener.heard()
     async with listening(source, "BTC-USDT") as listener:
@@ -585,7 +585,7 @@ async def test_a_refused_request_ends_the_stream(fake: FakeBinance, source: Bina
     error = '{"code":2,"msg":"Invalid request: invalid stream"}'
     async with listening(source, "BTC-USDT") as listener:
         await fake.carries(*BTC)
-        await fake.send(f'{{"error":{error},"id":2}}' if wrapped else error)
+        await fake.say(f'{{"error":{error},"id":2}}' if wrapped else error)
         with pytest.raises(SourceCannot, match="invalid stream"):
             await listener.heard()
 

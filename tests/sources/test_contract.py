@@ -1,6 +1,7 @@
 """What every source must do, shown of each one against its fake; what only one has is shown in its own suite."""
 
 import logging
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -180,6 +181,7 @@ FAILURES: dict[Failure, type[SourceError]] = {
     Failure.EMPTY: SourceBadAnswer,
     Failure.TRUNCATED: SourceBadAnswer,
     Failure.WRONG_SHAPE: SourceBadAnswer,
+    Failure.ECHO: SourceBadAnswer,
 }
 QUESTIONS: dict[str, Callable[[Fake, Source], Awaitable[object]]] = {
     "quotes": lambda fake, source: source.quotes([first(fake)]),
@@ -194,10 +196,15 @@ async def failed(fake: Fake, ask: Callable[[], Awaitable[object]], caplog: pytes
     with caplog.at_level(logging.DEBUG), pytest.raises(SmartFinError) as caught:
         await ask()
     error = caught.value
-    logged = [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]  # the fake's own
-    told = f"{error} {error!r} {error.extensions} {vars(error)} {logged}"
+    told = f"{error!r} {error.extensions} {vars(error)} {traceback.format_exception(error)} {logged(caplog)}"
     assert [secret for secret in fake.secrets if secret in told] == []
     return error
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What we have logged, tracebacks too; not what the fake has."""
+    form = logging.Formatter()
+    return [form.format(record) for record in caplog.records if record.name != "aiohttp.access"]
 
 
 def test_every_failure_is_tried() -> None:
@@ -368,6 +375,19 @@ async def test_impossible_and_outdated_ticks_are_never_yielded(fake: Fake, sourc
     since = [quote.price for quote in told if quote.time >= NOW + SECOND]
     assert list(dict.fromkeys(since)) == [price, price + 2]
     assert [quote.time for quote in told] == sorted(quote.time for quote in told)
+
+
+@of_every_stream
+async def test_frames_that_make_no_sense_are_logged_and_passed_over(
+    fake: Fake, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(source, first(fake)) as listener:
+        await until(lambda: fake.is_watched(first(fake)))
+        for frame in ("", "nonsense", "17", '"text"', "null", "{", "<html></html>"):
+            await fake.say(frame)
+        await fake.push(first(fake), 100.0, NOW + SECOND)
+        assert [quote async for quote in _until(listener, first(fake), NOW + SECOND)]
+    assert sum("makes no sense" in line for line in logged(caplog)) == 7
 
 
 @of_every_stream

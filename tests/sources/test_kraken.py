@@ -450,7 +450,7 @@ async def test_recorded_frames_are_parsed_exactly(fake: FakeKraken, source: Krak
     async with listening(source, "BTC-USD") as listener:
         await fake.carries("BTC-USD")
         for text in (*acks, ticker, trade):
-            await fake.send(text)
+            await fake.say(text)
         time = datetime(2026, 9, 25, 17, 48, 26, 844_359, tzinfo=UTC)
         expected = tick("BTC-USD", 83744.3, time, 0.0004478)
         assert await listener.heard() == [
@@ -464,7 +464,7 @@ async def test_every_trade_of_a_batch_is_told_in_order(fake: FakeKraken, source:
     ]
     async with listening(source, "DOGE-USD") as listener:
         await fake.carries("DOGE-USD")
-        await fake.send(json.dumps({"channel": "trade", "type": "update", "data": trades}))
+        await fake.say(json.dumps({"channel": "trade", "type": "update", "data": trades}))
         quotes = await listener.heard()
     assert [(quote.symbol, quote.price, quote.last_size) for quote in quotes] == [
         ("DOGE-USD", 2.0, 1.0),
@@ -482,7 +482,7 @@ async def test_demand_changes_what_is_subscribed(fake: FakeKraken, source: Krake
         await fake.carries("ETH-BTC")
         # What is still under way of a pair that was given up is passed over.
         late = {"symbol": "BTC/USD", "price": 1.0, "qty": 1.0, "timestamp": "2026-01-15T10:20:30Z"}
-        await fake.send(json.dumps({"channel": "trade", "type": "update", "data": [late]}))
+        await fake.say(json.dumps({"channel": "trade", "type": "update", "data": [late]}))
         await fake.push("ETH-BTC", 0.04, NOW)
         assert [quote.symbol for quote in await listener.heard()] == ["ETH-BTC"]
     assert [
@@ -520,11 +520,11 @@ async def test_a_refused_pair_leaves_the_others(
     assert refusals == ["kraken does not stream ETH/BTC: Currency pair not supported ETH/BTC"] * 2
 
 
-async def test_garbage_is_passed_over_and_logged(
+async def test_events_that_make_no_sense_are_passed_over_and_logged(
     fake: FakeKraken, source: Kraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     garbage = [
-        "", "nonsense", "null", "17", '"text"', "[1,2]", "{}", '{"channel":"book"}', '{"channel":"trade"}',
+        "[1,2]", "{}", '{"channel":"book"}', '{"channel":"trade"}',
         '{"channel":"trade","data":[{"symbol":"BTC/USD"}]}', '{"channel":"trade","data":null}',
         '{"channel":"trade","data":[{"symbol":"BTC/USD","price":"one","qty":1,"timestamp":"2026-01-15T10:20:30Z"}]}',
         '{"channel":"trade","data":[{"symbol":"BTC/USD","price":1,"qty":1,"timestamp":"yesterday"}]}',
@@ -534,7 +534,7 @@ async def test_garbage_is_passed_over_and_logged(
         async with listening(source, "BTC-USD") as listener:
             await fake.carries("BTC-USD")
             for text in garbage:
-                await fake.send(text)
+                await fake.say(text)
             await fake.push("BTC-USD", 1.0, NOW)
             assert [quote.price for quote in await listener.heard()] == [1.0]
     assert sum("makes no sense" in record.message for record in caplog.records) == len(garbage)
@@ -548,7 +548,7 @@ async def test_heartbeats_and_the_first_status_say_nothing(
         async with listening(source, "BTC-USD") as listener:
             await fake.carries("BTC-USD")
             for _ in range(5):
-                await fake.send('{"channel":"heartbeat"}')
+                await fake.say('{"channel":"heartbeat"}')
             await fake.push("BTC-USD", 1.0, NOW)
             assert len(await listener.heard()) == 1
             assert listener.is_silent
@@ -578,7 +578,7 @@ async def test_a_refused_request_ends_the_stream(
 ) -> None:
     async with listening(source, "BTC-USD") as listener:
         await fake.carries("BTC-USD")
-        await fake.send(text)
+        await fake.say(text)
         with pytest.raises(kind, match=r"Exceeded msg rate|Unsupported request"):
             await listener.heard()
 

@@ -1114,6 +1114,17 @@ async def test_garbage_is_passed_over(fake: FakePolygon, source: Polygon, garbag
     assert [quote.price for quote in listener.quotes] == [120.5, 121.5]
 
 
+async def test_a_frame_that_shows_the_key_is_logged_without_it(
+    fake: FakePolygon, source: Polygon, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(source, "AAPL") as (listener, _):
+        await listener.until(lambda: fake.channels("stocks"))
+        await fake.say(f"<pre>auth {KEY}</pre>")
+        await listener.until(lambda: "makes no sense" in caplog.text)
+    assert "<pre>auth ***</pre>" in caplog.text
+    assert KEY not in caplog.text
+
+
 def test_a_frame_of_several_events_gives_all_its_quotes() -> None:
     def events(prices: Sequence[float]) -> str:
         return orjson.dumps([{"ev": "T", "sym": "AAPL", "p": price, "s": 0, "t": 1} for price in prices]).decode()
