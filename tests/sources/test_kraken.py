@@ -15,7 +15,6 @@ from errors import (
     SourceFault,
     SourceLimited,
     SourceRefused,
-    SymbolNotFound,
 )
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
 from settings import load_settings
@@ -98,17 +97,6 @@ def test_it_is_what_the_protocol_asks_for() -> None:
     }
 
 
-async def test_every_symbol_comes_back_as_it_went(fake: FakeKraken, source: Kraken) -> None:
-    quotes = await source.quotes(FakeKraken.symbols)
-    assert sorted(quotes) == sorted(FakeKraken.symbols)
-    for symbol in FakeKraken.symbols:
-        asset = await source.asset(symbol)
-        assert asset is not None
-        assert (asset.symbol, quotes[symbol].symbol) == (symbol, symbol)
-        assert asset.currency == quotes[symbol].currency == symbol.partition("-")[2]
-    assert asked(fake, "Ticker") == [{"pair": "XBTUSD,ETHXBT,XDGUSD,XBTUSDT,SOLEUR"}]
-
-
 # Quotes
 
 
@@ -176,7 +164,6 @@ async def test_a_day_without_trades_has_no_extremes_but_a_volume(fake: FakeKrake
 async def test_unknown_and_never_traded_pairs_are_left_out(fake: FakeKraken, source: Kraken) -> None:
     quotes = await source.quotes(["NOPE-USD", "GHOST-USD", "SOL-EUR", "SOL-EUR", "AAPL"])
     assert list(quotes) == ["SOL-EUR"]
-    assert await source.quotes(["NOPE-USD"]) == {}
     assert asked(fake, "Ticker") == [{"pair": "GHOSTUSD,SOLEUR"}]
 
 
@@ -187,13 +174,6 @@ async def test_many_pairs_are_asked_for_in_batches(
     assert set(await source.quotes(FakeKraken.symbols)) == set(FakeKraken.symbols)
     batches = sorted(query["pair"] for query in asked(fake, "Ticker"))
     assert batches == ["SOLEUR", "XBTUSD,ETHXBT", "XDGUSD,XBTUSDT"]
-
-
-async def test_a_pair_that_has_left_does_not_take_the_batch_with_it(fake: FakeKraken, source: Kraken) -> None:
-    assert len(await source.quotes(["SOL-EUR", "ETH-BTC"])) == 2
-    fake.gone.add("SOL-EUR")
-    assert list(await source.quotes(["SOL-EUR", "ETH-BTC"])) == ["ETH-BTC"]
-    assert len(asked(fake, "AssetPairs")) == 2
 
 
 # History
@@ -268,55 +248,11 @@ async def test_of_a_young_pair_the_whole_history_is_there(fake: FakeKraken, sour
 H = datetime(2026, 1, 15, 8, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "opened"),
-    [
-        (H, H + HOUR, [H]),
-        (H, H + HOUR + US, [H, H + HOUR]),
-        (H + US, H + HOUR, []),
-        (H - US, H, []),
-        (H - US, H + US, [H]),
-        (H + US, H + 2 * HOUR, [H + HOUR]),
-        (H, H, []),
-        (H, NOW, [H, H + HOUR, H + 2 * HOUR]),
-        (H + 2 * HOUR, NOW + DAY, [H + 2 * HOUR]),
-        (NOW, NOW + DAY, []),
-        (NOW + DAY, NOW + 2 * DAY, []),
-    ],
-)
-async def test_a_window_holds_what_opens_inside_it(
-    fake: FakeKraken, source: Kraken, start: datetime, end: datetime, opened: list[datetime]
-) -> None:
-    found = await source.history("BTC-USD", Interval.H1, Window(start, end))
-    assert_frame_equal(found, frame(fake, "BTC-USD", Interval.H1, opened))
-
-
-async def test_a_minute_without_trades_is_flat_and_has_no_vwap(source: Kraken) -> None:
-    at = datetime(2026, 1, 15, 8, 17, tzinfo=UTC)
-    (row,) = (await source.history("BTC-USD", Interval.M1, Window(at, at + MINUTE))).to_dicts()
-    assert row["open"] == row["high"] == row["low"] == row["close"] > 0
-    assert (row["volume"], row["vwap"], row["trades"]) == (0.0, None, 0)
-
-
-async def test_a_bar_is_final_once_its_end_has_come(fake: FakeKraken, source: Kraken) -> None:
-    at = TODAY + HOUR
-    for now, final in [(at + MINUTE - MS, False), (at + MINUTE, True)]:
-        fake.now = now
-        found = await source.history("BTC-USD", Interval.M1, Window(at, at + MINUTE))
-        assert found["is_final"].to_list() == [final]
-
-
 async def test_a_cached_answer_makes_no_bar_final_by_the_clock(fake: FakeKraken, source: Kraken) -> None:
     at = TODAY + HOUR
     fake.now, fake.cached_s = at + MINUTE + timedelta(seconds=1), 2
     found = await source.history("BTC-USD", Interval.M1, Window(at, at + MINUTE))
     assert found["is_final"].to_list() == [False]
-
-
-async def test_history_of_an_unknown_pair(fake: FakeKraken, source: Kraken) -> None:
-    with pytest.raises(SymbolNotFound, match='Kraken does not list "NOPE-USD"'):
-        await source.history("NOPE-USD", Interval.D1, Window(TODAY - DAY, TODAY))
-    assert asked(fake, "OHLC") == []
 
 
 # Search and assets
