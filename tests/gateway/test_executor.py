@@ -330,7 +330,6 @@ async def compare(text: str, sources: list[Any], first: bool) -> None:
 ANYTHING = given(documents(), st.lists(SOURCES, min_size=1, max_size=2), st.booleans())
 # Without shrinking: it takes minutes, and the document that failed is small enough to read.
 SETTINGS = settings(
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

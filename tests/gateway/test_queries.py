@@ -264,7 +264,7 @@ async def test_health_and_graphiql_are_served(sandbox: Running) -> None:
         async with session.get(f"{sandbox.url}/readyz") as response:
             assert response.status == 200
             parts = ("ready", "postgresql", "redis", "prepared", "serving")
-            assert await response.json() == dict.fromkeys(parts, True)
+            assert await response.json() == {**dict.fromkeys(parts, True), "sources": {"sandbox": "CLOSED"}}
         async with session.get(sandbox.graphql, headers={"Accept": "text/html"}) as response:
             page = await response.text()
             assert response.status == 200

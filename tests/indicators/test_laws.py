@@ -112,7 +112,7 @@ def test_the_value_at_a_bar_is_the_same_whatever_window_was_asked_for(name: str,
         assert_same_values(cut.tail(window), full.tail(window), greatest or 0.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_nor_does_it_with_other_arguments(data: st.DataObject) -> None:
     call = data.draw(calls(greatest=30))
@@ -139,7 +139,7 @@ def test_a_prefix_of_the_bars_has_the_prefix_of_the_values(name: str) -> None:
             assert part.equals(full.head(length), null_equal=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(calls(greatest=60), closes(300), st.integers(0, 300))
 @example(CATALOG["sma"].call(of=PriceField.HLC3, period=1), [0.3] * 300, 1)
 def test_no_value_looks_ahead(call: Call, prices: list[float], length: int) -> None:
@@ -158,7 +158,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize("name", EXACT)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.data())
 def test_warm_up_counts_the_leading_bars_without_a_value(name: str, data: st.DataObject) -> None:
     call = data.draw(calls(greatest=200, name=name))
@@ -218,7 +218,7 @@ def test_bars_without_volume_have_values_or_nulls(name: str, volume: float | Non
         assert column.null_count() == 400 or volume == 0 or "volume" not in call.indicator.inputs
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(calls(greatest=20), min_size=1, max_size=5),
     st.lists(st.floats(0, 1.7e308) | st.sampled_from([0.0, 5e-324, 1.0, 1e308]), max_size=60),
@@ -256,7 +256,7 @@ def test_prices_that_never_move_have_one_value_or_none(name: str) -> None:
         assert settled[0] is not None or settled == [None] * len(settled)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(calls(greatest=50), max_size=12), closes(120))
 def test_many_at_once_equal_each_alone(asked: list[Call], prices: list[float]) -> None:
     bars = from_closes(prices)

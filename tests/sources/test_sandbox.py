@@ -102,7 +102,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize(("finer", "coarser"), NESTED)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(symbol=st.sampled_from(SYMBOLS), at=st.datetimes(LISTED_AT.replace(tzinfo=None), NOW.replace(tzinfo=None)))
 async def test_finer_bars_add_up_to_coarser_ones(finer: Interval, coarser: Interval, symbol: str, at: datetime) -> None:
     start = coarser.floor(at.replace(tzinfo=UTC))
