@@ -48,6 +48,7 @@ from gateway.assets import DASHBOARD, GRAPHIQL, dashboard
 from gateway.auth import Authenticator
 from gateway.documents import Documents
 from gateway.http import GraphQLEndpoint
+from gateway.identity_provider import IdentityProvider
 from gateway.market_socket import MarketSocket
 from gateway.openapi import described
 from gateway.origins import cors
@@ -327,7 +328,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     state = State(
         world=world,
         documents=documents,
-        authenticator=Authenticator(tokens, users),
+        authenticator=Authenticator(tokens, users, _identity_provider(settings, stack)),
         database=database,
         redis=redis,
         router=router,
@@ -383,6 +384,16 @@ def _methods(settings: Settings) -> frozenset[NotificationMethod]:
     if settings.sms_url is not None:
         methods.add(NotificationMethod.SMS)
     return frozenset(methods)
+
+
+def _identity_provider(settings: Settings, stack: AsyncExitStack) -> IdentityProvider | None:
+    if settings.jwks_url is None:
+        return None
+    assert settings.token_issuer
+    assert settings.token_audience
+    provider = IdentityProvider(settings.jwks_url, settings.token_issuer, settings.token_audience, settings.tier_claim)
+    stack.push_async_callback(provider.aclose)
+    return provider
 
 
 def _accounts(

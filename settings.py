@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRET_FILE = "secret.key"  # noqa: S105 - a file's name
@@ -61,6 +61,14 @@ def _smtp_url(value: SecretStr | None) -> SecretStr | None:
 def _web_url(value: SecretStr | None) -> SecretStr | None:
     if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("expected https://host/path")
+    return value
+
+
+def _jwks_url(value: str | None, told: ValidationInfo) -> str | None:
+    if value is not None and not value.startswith(("https://", "http://")):
+        raise ValueError("expected https://…")
+    if value is not None and not (told.data.get("token_issuer") and told.data.get("token_audience")):
+        raise ValueError("it takes SMARTFIN_TOKEN_ISSUER and SMARTFIN_TOKEN_AUDIENCE too")
     return value
 
 
@@ -239,6 +247,26 @@ class Settings(BaseSettings):
         alias="SMARTFIN_SECRET_KEY",
         min_length=32,
         description="Seals sources' keys and signs tokens, alike in all processes; unset: made in the data folder.",
+    )
+    token_issuer: str | None = Field(
+        None,
+        alias="SMARTFIN_TOKEN_ISSUER",
+        min_length=1,
+        description="Identity provider whose tokens are good: `iss`.",
+    )
+    token_audience: str | None = Field(
+        None, alias="SMARTFIN_TOKEN_AUDIENCE", min_length=1, description="Whom its tokens must be for: `aud`."
+    )
+    jwks_url: Annotated[str | None, AfterValidator(_jwks_url)] = Field(
+        None,
+        alias="SMARTFIN_JWKS_URL",
+        description="Where it publishes its keys (RS256, ES256, EdDSA); needs the two above.",
+    )
+    tier_claim: str = Field(
+        "smartfin_tier",
+        alias="SMARTFIN_TIER_CLAIM",
+        min_length=1,
+        description="Claim of its tokens that names the tier, alone or in a list; without it the user's row counts.",
     )
     sign_up: bool = Field(
         True, alias="SMARTFIN_SIGN_UP", description="Whether anybody may make an account; those there are may sign in."

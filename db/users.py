@@ -61,6 +61,18 @@ class UserStore:
             row = await session.scalars(select(tables.User).where(_column("email") == email))
             return account_of(row.one()), done.rowcount == 1
 
+    async def admit(self, user_id: UUID, email: str) -> Account:
+        """The account of somebody whom an identity provider knows, made where there is none.
+
+        Where the address is another's already, the account has one of its own that no mail gets to (RFC 2606).
+        """
+        async with self._database.session() as session:
+            for address in (email, f"{user_id}@users.invalid"):
+                if row := await session.get(tables.User, user_id):
+                    return account_of(row)
+                await session.execute(insert(tables.User).values(id=user_id, email=address).on_conflict_do_nothing())
+            return account_of(await session.get_one(tables.User, user_id))
+
     async def set_tier(self, user_id: UUID, tier: Tier) -> None:
         """Let the user do what the tier says; old tokens follow within a minute."""
         async with self._database.session() as session:

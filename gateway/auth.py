@@ -14,6 +14,7 @@ from starlette.types import Scope
 from db.tokens import AccessTokens
 from db.users import Account, UserStore
 from errors import StoreUnavailable, Unauthenticated
+from gateway.identity_provider import IdentityProvider
 from people import GUEST, Viewer
 
 LOOK_S: Final = 60.0
@@ -46,12 +47,15 @@ def address_of(scope: Scope) -> str:
 class Authenticator:
     """Finds the viewer of a token, and his tier in his row: what a token was issued for does not outlive a change.
 
+    A token of the identity provider may give the tier itself; its user has a row from the first time on.
+
     While PostgreSQL does not answer, those whom this process knows may go on: nobody can change their rows then.
     """
 
-    def __init__(self, tokens: AccessTokens, users: UserStore) -> None:
+    def __init__(self, tokens: AccessTokens, users: UserStore, provider: IdentityProvider | None = None) -> None:
         self._tokens = tokens
         self._users = users
+        self._provider = provider
         self._known: dict[UUID, tuple[float, Account]] = {}
 
     async def viewer(self, authorization: str | None) -> Viewer:
@@ -69,19 +73,25 @@ class Authenticator:
     async def _found(self, authorization: str) -> Viewer | None:
         if len(authorization) > MAX_CHARACTERS or not (bearer := _BEARER.fullmatch(authorization)):
             return None
-        token = self._tokens.read(bearer[1])
-        account = await self._account(token.user_id) if token else None
-        if token is None or account is None or not account.is_active:
+        if token := self._tokens.read(bearer[1]):
+            account = await self._account(token.user_id)
+            tier, expires_at = None, token.expires_at
+        elif self._provider and (identity := await self._provider.read(bearer[1])):
+            account = await self._account(identity.user_id, identity.email)
+            tier, expires_at = identity.tier, identity.expires_at
+        else:
             return None
-        return Viewer(account.id, account.tier, token.expires_at)
+        if account is None or not account.is_active:
+            return None
+        return Viewer(account.id, tier or account.tier, expires_at)
 
-    async def _account(self, user_id: UUID) -> Account | None:
+    async def _account(self, user_id: UUID, email: str | None = None) -> Account | None:
         looked_at, account = self._known.get(user_id, (-LOOK_S, None))
         now = time.monotonic()
         if account is not None and now - looked_at < LOOK_S:
             return account
         try:
-            found = await self._users.get(user_id)
+            found = await (self._users.get(user_id) if email is None else self._users.admit(user_id, email))
         except StoreUnavailable:
             if account is None:
                 raise
