@@ -24,6 +24,7 @@ from db.attempts import Attempts
 from db.bars import BarStore
 from db.budgets import RedisBudget
 from db.database import Database
+from db.deliveries import DeliveryStore
 from db.documents import DocumentStore
 from db.embedded import servers
 from db.fires import FireStore
@@ -60,8 +61,12 @@ from inside.metrics import Answering, Collecting, Metrics, metrics
 from inside.port import operators_port
 from inside.pulse import Pulse
 from jobs.checkup import Checkup
+from jobs.deliver import Deliverer, Send
+from jobs.mail import Mail
 from jobs.refill import Refill
 from jobs.retention import Retention
+from jobs.sms import Sms
+from jobs.webhook import Webhooks
 from jobs.worker import Worker
 from live.alert_feed import AlertFeed
 from live.alerts import AlertWatch
@@ -200,7 +205,16 @@ def _worker(
     partitions: Partitions,
 ) -> Worker:
     retention = Retention(partitions, SourceStatsStore(partitions.database), settings)
-    return Worker(queue, bars, supply, assets, partitions, retention, always_open=settings.mode is Mode.SANDBOX)
+    webhooks = Webhooks(WebhookSecrets(settings).key_of, settings.allowed_webhook_hosts)
+    senders: dict[NotificationMethod, Send] = {NotificationMethod.WEBHOOK: webhooks.send}
+    if settings.smtp_url is not None:
+        senders[NotificationMethod.EMAIL] = Mail(settings.smtp_url.get_secret_value(), settings.mail_from).send
+    if settings.sms_url is not None:
+        key = settings.sms_key.get_secret_value() if settings.sms_key is not None else None
+        senders[NotificationMethod.SMS] = Sms(settings.sms_url.get_secret_value(), key).send
+    deliverer = Deliverer(DeliveryStore(partitions.database), senders)
+    always_open = settings.mode is Mode.SANDBOX
+    return Worker(queue, bars, supply, assets, partitions, retention, deliverer, always_open=always_open)
 
 
 def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:

@@ -471,6 +471,11 @@ class Settings(BaseSettings):
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
     @property
+    def allowed_webhook_hosts(self) -> frozenset[str]:
+        """The hosts of SMARTFIN_WEBHOOK_HOSTS, in lower case."""
+        return frozenset(filter(None, (self.webhook_hosts or "").replace(" ", "").lower().split(",")))
+
+    @property
     def api_keys(self) -> dict[str, str]:
         """The keys of sources that are set, in the clear, by the source's name."""
         fields = {"alphavantage": self.alphavantage_api_key, "polygon": self.polygon_api_key}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -14,9 +14,6 @@ from db.database import Database
 from errors import AlertNotFound, TooManyAlerts, Unauthenticated
 from market import AlertMetric, AlertOperator, Interval, Quote
 from people import NotificationMethod
-
-KEPT: Final = timedelta(days=90)
-"""How long an event stays, with its deliveries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,11 +194,6 @@ class AlertStore:
         async with self._database.connection() as connection:
             at: datetime = await connection.fetchval("SELECT clock_timestamp()")
         return at
-
-    async def forget_old(self) -> None:
-        """Drop the events that are older than KEPT."""
-        async with self._database.connection(60) as connection:
-            await connection.execute("DELETE FROM alert_events WHERE recorded_at < now() - $1::interval", KEPT)
 
 
 def alert_of(row: Mapping[str, Any]) -> Alert:

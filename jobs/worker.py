@@ -20,8 +20,10 @@ from db.jobs import HEARTBEAT_S, RETRIES, JobQueue, job_name
 from db.partitions import Partitions
 from db.supply import BarSupply
 from jobs.backfill import Progress, backfill
+from jobs.deliver import Deliverer
 from jobs.retention import Retention
 from jobs.upkeep import Upkeep
+from live.tending import tended
 from market import Interval, Window
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Worker:
         assets: AssetStore,
         partitions: Partitions,
         retention: Retention,
+        deliverer: Deliverer,
         *,
         always_open: bool,
     ) -> None:
@@ -57,6 +60,7 @@ class Worker:
         self._supply = supply
         self._partitions = partitions
         self._retention = retention
+        self._deliverer = deliverer
         self._upkeep = Upkeep(bars, supply, assets, always_open=always_open)
         self.ended: Counter[tuple[str, str]] = Counter()
         """Attempts at jobs that have ended here, by function and how: `complete`, `failed`, `queued` for another."""
@@ -79,7 +83,8 @@ class Worker:
             cancellation_hard_deadline_s=_STOP_S,
         )
         await self._queue.connect()
-        await worker.start()
+        async with tended(self._deliverer.run):
+            await worker.start()
 
     async def _count(self, context: Context | None) -> None:
         if context and (job := context.get("job")) is not None:

@@ -79,6 +79,6 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         alert_feed=AlertFeed(alerts, bus),
         alerts_per_user=3,
         notification_methods=frozenset(NotificationMethod),
-        webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests, long enough for all"))),
+        webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests, and a long one"))),
         accounts=Accounts(sessions, Passwords(), Attempts(redis, keys), may_sign_up=True),
     )

@@ -17,11 +17,13 @@ from saq import Job, Status
 import db.jobs
 from db.bars import BarStore
 from db.database import Database
+from db.deliveries import DeliveryStore
 from db.jobs import BackfillJob, JobQueue, JobState
 from db.partitions import Partitions
 from db.redis import Keys
 from db.source_stats import SourceStatsStore
 from errors import TooManyJobs
+from jobs.deliver import Deliverer
 from jobs.retention import Retention
 from jobs.worker import Worker
 from market import Interval, Window
@@ -60,7 +62,14 @@ def retention(partitions: Partitions) -> Retention:
 async def working(world: World, database: Database) -> AsyncIterator[None]:
     partitions = Partitions(database)
     worker = Worker(
-        world.jobs, world.bars, world.supply, world.assets, partitions, retention(partitions), always_open=False
+        world.jobs,
+        world.bars,
+        world.supply,
+        world.assets,
+        partitions,
+        retention(partitions),
+        Deliverer(DeliveryStore(database), {}),
+        always_open=False,
     )
     running = asyncio.create_task(worker.run())
     yield
@@ -119,7 +128,14 @@ async def test_everything_is_kept_under_the_keys_of_the_mode(world: World, redis
 async def test_months_are_made_ahead(world: World, database: Database) -> None:
     partitions = Partitions(database)
     worker = Worker(
-        world.jobs, world.bars, world.supply, world.assets, partitions, retention(partitions), always_open=False
+        world.jobs,
+        world.bars,
+        world.supply,
+        world.assets,
+        partitions,
+        retention(partitions),
+        Deliverer(DeliveryStore(database), {}),
+        always_open=False,
     )
     await worker.make_partitions({"worker": None})  # type: ignore[typeddict-item]
     async with database.connection() as connection:
