@@ -56,6 +56,7 @@ from gateway.origins import cors
 from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
+from gateway.udf import udf
 from inside.health import livez, readyz
 from inside.metrics import Answering, Collecting, Metrics, metrics
 from inside.port import operators_port
@@ -239,7 +240,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/graphql", GraphQLEndpoint(runner)),
             WebSocketRoute("/graphql", TransportWS(runner)),
             WebSocketRoute("/ws/market-data", MarketSocket(runner)),
-            Mount("/api", routes=api(settings, described(schema))),
+            Mount("/api", routes=api(runner, described(schema))),
+            Mount("/udf", routes=udf(runner)),
             Route("/", dashboard),
             DASHBOARD.files(),
             Route("/livez", livez),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
@@ -16,9 +17,10 @@ from gateway.deadline import ClientGone, Deadline
 from gateway.documents import Documents, Operation
 from gateway.execution import executed
 from gateway.masking import unexpected
+from gateway.meter import GONE
 from gateway.request import GraphQLRequest, query_parameters
+from gateway.running import Runner
 from resolvers.world import Context
-from settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -45,21 +47,28 @@ class Parameter:
 class Asked:
     """One request of a door: the values of its parameters, and how to ask GraphQL for its answer."""
 
-    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], settings: Settings, context: Context) -> None:
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], runner: Runner, context: Context) -> None:
         self.headers = headers
         self.context = context
         self.values: dict[str, Any] = {}
-        self._settings = settings
+        self.timed = runner.meter.unknown
+        """The times of what it asks."""
+        self.is_counted = False
+        """Whether its errors are among those counted."""
+        self._settings = runner.settings
         self._documents: Documents = scope["state"]["documents"]
 
     async def prepare(self, document: str, variables: Mapping[str, Any]) -> Operation:
         """The operation, within the limits of every GraphQL request. Raises LimitExceeded."""
-        return await self._documents.prepare_own(GraphQLRequest(query=document, variables=dict(variables)))
+        operation = await self._documents.prepare_own(GraphQLRequest(query=document, variables=dict(variables)))
+        self.timed = operation.timed
+        return operation
 
     async def ask(self, document: str, variables: Mapping[str, Any]) -> tuple[ExecutionResult, bool]:
         """The result, its unexpected errors masked, and whether it can hardly change any more."""
         operation = await self.prepare(document, variables)
         result = await executed(operation, variables, self.context, suggestions=self._settings.suggestions)
+        self.is_counted = bool(result.errors)
         return result, is_settled(operation, result, self.context)
 
     def keep(self, answer: Answer, tagged: bytes) -> Answer:
@@ -75,52 +84,74 @@ Refuse = Callable[[SmartFinError], Answer]
 
 
 class DoorRoute:
-    """The ASGI application of one path of a door."""
+    """The ASGI application of one path of a door; parameters that it does not know are refused, or `ignores_others`."""
 
-    def __init__(self, settings: Settings, parameters: Sequence[Parameter], respond: Respond, refuse: Refuse) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        runner: Runner,
+        parameters: Sequence[Parameter],
+        respond: Respond,
+        refuse: Refuse,
+        *,
+        ignores_others: bool = False,
+    ) -> None:
+        self._runner = runner
         self._parameters = parameters
         self._respond = respond
         self._refuse = refuse
+        self._ignores_others = ignores_others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever becomes of it; to a client that is gone, nothing."""
+        start = perf_counter()
+        settings, meter = self._runner.settings, self._runner.meter
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers)
+        context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))
+        asked = Asked(scope, headers, self._runner, context)
         try:
-            async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
+            async with Deadline(settings.request_timeout_seconds, receive) as deadline:
                 deadline.received()
-                answer = await self._answer(scope, headers, request_id)
+                answer = await self._answer(scope, asked)
         except ClientGone:
+            meter.errors[GONE] += 1
+            asked.timed.answered(start)
             return
         except SmartFinError as error:
-            answer = self._refuse(error)
+            answer = self._refused(error, asked)
         except Exception:
             logger.exception("request %s failed", request_id)
-            answer = self._refuse(unexpected(request_id))
-        if answer.status == 401:
-            answer.headers = [*answer.headers, CHALLENGE]
-        if answer.status == 405:
-            answer.headers = [*answer.headers, _ALLOW]
-        await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)
+            answer = self._refused(unexpected(request_id), asked)
+        asked.timed.answered(start)
+        await send_answer(send, answer, headers, request_id, settings.compress_from_bytes)
 
-    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], request_id: str) -> Answer:
+    async def _answer(self, scope: Scope, asked: Asked) -> Answer:
         if scope["method"] == "OPTIONS":
             return Answer(b"", "text/plain", 204, [_ALLOW])
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed("Ask by GET.")
-        viewer = await scope["state"]["authenticator"].viewer(authorization_of(scope["headers"]))
-        context = Context(scope["state"]["world"], request_id, viewer, address_of(scope))
-        asked = Asked(scope, headers, self._settings, context)
+        asked.context.viewer = await scope["state"]["authenticator"].viewer(authorization_of(scope["headers"]))
         path = scope["path_params"]
-        given = query_parameters(scope["query_string"], self._settings.max_body_bytes)
+        given = query_parameters(scope["query_string"], self._runner.settings.max_body_bytes)
         for parameter in self._parameters:
             text = path[parameter.name] if parameter.in_path else given.pop(parameter.name, parameter.default)
             asked.values[parameter.name] = None if text is None else parameter.read(text)
-        if given:
+        if given and not self._ignores_others:
             names = ", ".join(parameter.name for parameter in self._parameters if not parameter.in_path)
-            raise InvalidParameter(f'There is no parameter "{next(iter(given))[:40]}" here; there are: {names}.')
+            raise InvalidParameter(
+                f'There is no parameter "{next(iter(given))[:40]}" here; it takes {names or "nothing"}.'
+            )
         return await self._respond(asked)
+
+    def _refused(self, error: SmartFinError, asked: Asked) -> Answer:
+        if not asked.is_counted:
+            self._runner.meter.errors[error.code] += 1
+        answer = self._refuse(error)
+        if answer.status == 401:
+            answer.headers = [*answer.headers, CHALLENGE]
+        if answer.status == 405:
+            answer.headers = [*answer.headers, _ALLOW]
+        return answer
 
 
 class Nowhere:

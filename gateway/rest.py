@@ -25,11 +25,11 @@ from gateway.bar_files import FILES, FileFormat, bar_columns
 from gateway.door import Asked, DoorRoute, Nowhere, Parameter, fault_of
 from gateway.indicator_list import Wanted, indicator_fields, indicator_values, wanted_indicators
 from gateway.negotiation import JSON, best_type
+from gateway.running import Runner
 from market import Adjustment, Interval, Provenance
 from resolvers.history import MAX_BARS, is_settled, load_history
 from resolvers.symbols import MAX_SYMBOLS, check_count
 from schema.scalars import parse_instant
-from settings import Settings
 
 INTERVALS: Final = {
     "1m": Interval.M1,
@@ -89,16 +89,16 @@ class Endpoint:
     gives_files: bool = False
 
 
-def api(settings: Settings, openapi: bytes) -> list[BaseRoute]:
+def api(runner: Runner, openapi: bytes) -> list[BaseRoute]:
     """The routes below `/api`, the last of which takes all other paths; `openapi` is the document of the others."""
 
     async def description(asked: Asked) -> Answer:
         return Answer(openapi, JSON)
 
     return [
-        Route("/openapi.json", DoorRoute(settings, (), description, refused)),
+        Route("/openapi.json", DoorRoute(runner, (), description, refused)),
         *(
-            Route(endpoint.path, DoorRoute(settings, endpoint.parameters, endpoint.respond, refused))
+            Route(endpoint.path, DoorRoute(runner, endpoint.parameters, endpoint.respond, refused))
             for endpoint in ENDPOINTS
         ),
         Route("/{path:path}", Nowhere(refused)),

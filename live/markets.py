@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+
+import polars as pl
 
 from db.markets import MarketCache
 from errors import StoreUnavailable
@@ -22,6 +24,9 @@ SET_BACK = timedelta(seconds=1)
 
 class Markets:
     """What every market does; in the sandbox none ever closes."""
+
+    names: Mapping[str, str] = {code: schedule.name for code, schedule in calendar.MARKETS.items()}
+    """Of every market, by its code."""
 
     def __init__(self, cache: MarketCache, *, always_open: bool) -> None:
         self._cache = cache
@@ -48,6 +53,13 @@ class Markets:
             return states(lambda _: calendar.always_open(code))
         await calendar.load([code])
         return states(partial(calendar.state, code))
+
+    async def sessions(self, code: str, start: date, end: date) -> pl.DataFrame | None:
+        """The sessions whose trading day is in [start, end), as `calendar.sessions`; None: the market never closes."""
+        if self._always_open or calendar.MARKETS[code].calendar == "CRYPTO":
+            return None
+        await calendar.load([code])
+        return calendar.sessions(code, start, end)
 
     async def _computed(self, codes: Sequence[str]) -> dict[str, Market]:
         if self._always_open:

@@ -21,6 +21,7 @@ from gateway.market_socket import MarketSocket
 from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
+from gateway.udf import udf
 from gateway.wire import WebSocketProtocol
 from schema.build import Schema, build_schema
 from settings import Settings
@@ -75,7 +76,8 @@ async def serving(
         Route("/graphql", GraphQLEndpoint(runner)),
         WebSocketRoute("/graphql", TransportWS(runner)),
         WebSocketRoute("/ws/market-data", MarketSocket(runner)),
-        Mount("/api", routes=api(chosen, b"{}")),
+        Mount("/api", routes=api(runner, b"{}")),
+        Mount("/udf", routes=udf(runner)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     config = uvicorn.Config(app, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)

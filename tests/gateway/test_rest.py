@@ -406,11 +406,16 @@ async def test_the_openapi_document_is_of_the_routes_that_are_served(
     assert bar["properties"]["timestamp"]["format"] == "date-time"
 
 
-async def test_the_readme_shows_what_one_gets(session: aiohttp.ClientSession, sandbox: Running) -> None:
-    [url, rows] = re.findall(
-        r"curl -s 'http://127.0.0.1:8000(/api/.*?)'\n\n(.*?)\n\n",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-        re.DOTALL,
-    )[0]
-    async with session.get(sandbox.url + url) as response:
+SHOWN = re.findall(
+    r"curl -s 'http://127.0.0.1:8000(/(?:api|udf)/.*?)'\n\n(.*?)\n\n",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(("path", "rows"), SHOWN, ids=["api", "udf"])
+async def test_the_readme_shows_what_one_gets(
+    session: aiohttp.ClientSession, sandbox: Running, path: str, rows: str
+) -> None:
+    async with session.get(sandbox.url + path) as response:
         assert (await response.text()).splitlines() == [row.strip() for row in rows.splitlines()]
