@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
 import logs
+import tracing
 from db.alert_bus import AlertBus
 from db.alerts import AlertStore
 from db.archive import Archive
@@ -182,7 +183,7 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
     """The jobs of the mode are done until this is closed."""
-    async with open_supply(settings) as supply:
+    async with tracing.traced(settings.otlp_endpoint), open_supply(settings) as supply:
         prepared, metrics = asyncio.Event(), supply.metrics
         prepared.set()
         state = {
@@ -257,7 +258,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 @asynccontextmanager
 async def opened(settings: Settings, schema: Schema, runner: Runner) -> AsyncIterator[State]:
     """Everything that the role of the settings needs, running, and closed at the end."""
-    async with AsyncExitStack() as stack:
+    async with tracing.traced(settings.otlp_endpoint), AsyncExitStack() as stack:
         yield await _open(settings, schema, runner, stack)
 
 

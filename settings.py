@@ -449,6 +449,12 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of `/metrics` alone, for each process; the workers of one take those that follow too.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        min_length=1,
+        description="Where traces go (OTLP over HTTP), `http://localhost:4318`; unset: nothing is traced.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="SMARTFIN_LOG_LEVEL", description="Least level that is logged; of libraries, only warnings are."
     )

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+import tracing
 from errors import StoreUnavailable
 
 DEADLINE_S = 2.0
@@ -80,6 +81,12 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, deadline_s: float) -> AsyncIterator[AsyncConnection]:
+        with tracing.span("postgresql"):
+            async with self._lent(deadline_s) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _lent(self, deadline_s: float) -> AsyncIterator[AsyncConnection]:
         deadline = asyncio.timeout(deadline_s)
         driver: asyncpg.Connection | None = None
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from graphql import ExecutionResult, GraphQLError
 
+import tracing
 from errors import DocumentError, InvalidVariables, SmartFinError
 from gateway.documents import Operation
 from gateway.masking import masked
@@ -23,9 +24,10 @@ async def executed(
     executor = operation.compiled.executor(variables or {}, context, hide_suggestions=not suggestions)
     if isinstance(executor, list):
         raise invalid(executor)
-    result = executor.execute_operation()
-    if isawaitable(result):
-        result = await result
+    with tracing.span(operation.timed.type, operation=operation.timed.operation):
+        result = executor.execute_operation()
+        if isawaitable(result):
+            result = await result
     assert isinstance(result, ExecutionResult)  # nothing here is delivered in increments
     if result.errors:
         if result.data is None and not any(error.path for error in result.errors):

@@ -9,6 +9,7 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
 import logs
+import tracing
 from errors import (
     DocumentError,
     LimitExceeded,
@@ -59,6 +60,7 @@ class GraphQLEndpoint:
         timed = self._meter.unknown
         request_id = request_id_of(headers)
         logs.of_request(request_id, headers.get(b"traceparent"))
+        tracing.follow(headers.get(b"traceparent"))
         media_type = answer_type(accept)
         admission = Admission(scope["state"]["authenticator"])
         context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))
@@ -69,9 +71,10 @@ class GraphQLEndpoint:
                 request = await self._request(scope, headers, receive, media_type)
                 deadline.received()
                 if media_type != EVENT_STREAM:
-                    operation = await _prepared(scope, request)
-                    timed = operation.timed
-                    answer = await self._answer(scope, headers, operation, request, context, media_type or JSON)
+                    with tracing.request():
+                        operation = await _prepared(scope, request)
+                        timed = operation.timed
+                        answer = await self._answer(scope, headers, operation, request, context, media_type or JSON)
         except ClientGone:
             self._meter.errors[GONE] += 1
             timed.answered(start)

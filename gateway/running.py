@@ -11,6 +11,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution import create_source_event_stream
 
 import logs
+import tracing
 from errors import SmartFinError, TookTooLong
 from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
@@ -90,12 +91,13 @@ class Run:
         source: AsyncGenerator[Any, None] | None = None
         try:
             try:
-                operation = await prepare(request)
-                timed = operation.timed
-                if operation.type is OperationType.SUBSCRIPTION:
-                    source = await self._subscribe(operation, request, context)
-                else:
-                    await self._answer(operation, request, context)
+                with tracing.request():
+                    operation = await prepare(request)
+                    timed = operation.timed
+                    if operation.type is OperationType.SUBSCRIPTION:
+                        source = await self._subscribe(operation, request, context)
+                    else:
+                        await self._answer(operation, request, context)
             finally:
                 timed.answered(start)
             if source is not None:

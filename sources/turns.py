@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+import tracing
 from errors import SmartFinError, SourceFault, SourceTimeout, SourceUnavailable, SourceUnreachable, SymbolNotFound
 from market import SkippedSource, venue
 from sources.health import WHATEVER, Health, Kinds
@@ -140,8 +141,9 @@ class Turns:
         own_s = TIMEOUT_S[question.capability]
         limit_s = min(own_s, question.left_s)
         try:
-            async with asyncio.timeout(limit_s):
-                answer = await ask(source)
+            with tracing.span("source", source=source.name, capability=question.capability):
+                async with asyncio.timeout(limit_s):
+                    answer = await ask(source)
         except TimeoutError:
             error: SmartFinError = SourceTimeout(f"{source.name} did not answer within {limit_s:.2g} s")
             if limit_s < own_s:  # the others took the rest: that says nothing of this one

@@ -25,9 +25,10 @@ ALLOWED = {
     "errors": set(),
     "people": set(),
     "logs": set(),
+    "tracing": set(),
     "settings": set(),
 }
-ROOT_MODULES = {"market", "people", "errors", "settings", "logs"}
+ROOT_MODULES = {"market", "people", "errors", "settings", "logs", "tracing"}
 OURS = set(ALLOWED) | {"app", "cli"}
 
 
