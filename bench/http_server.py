@@ -50,7 +50,7 @@ from settings import Settings
 BARS = 5000
 BAR_FIELDS = ("epoch", "open", "high", "low", "close", "volume")
 CHART_BARS = 500
-WARM_UP = 2280
+WARM_UP = 2380
 """What the indicators of the chart hear of the bars before it, at most."""
 OTHERS = 200
 """More than as many charts are not kept evaluated."""

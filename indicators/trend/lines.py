@@ -13,6 +13,9 @@ from indicators.smoothing import fade
 from indicators.trend.averages import sma, smma, smma_settle
 from indicators.volatility.ranges import atr
 
+STANDSTILL = 100
+"""Bars without a move after which Parabolic SAR begins anew."""
+
 Ichimoku = Annotated[Expr, Outputs("Ichimoku", "conversion", "base", "spanA", "spanB", "lagging")]
 SuperTrend = Annotated[Expr, Outputs("SuperTrend", "line", "direction")]
 Alligator = Annotated[Expr, Outputs("Alligator", "jaw", "teeth", "lips")]
@@ -56,7 +59,7 @@ def ichimoku(
     "Parabolic SAR",
     overlay=True,
     warm_up=lambda acceleration, maximum: 1,
-    settle=lambda acceleration, maximum: 2 * fade(min(acceleration, maximum)),
+    settle=lambda acceleration, maximum: STANDSTILL + 2 * fade(min(acceleration, maximum)),
 )
 def parabolic_sar(
     high: Expr,
@@ -67,11 +70,14 @@ def parabolic_sar(
     """Stop that closes in on a trend and turns when the price touches it, in price units (Wilder 1978).
 
     Each bar it moves by a factor of its distance from the trend's extreme; the factor grows by `acceleration` with
-    each new extreme, to `maximum` at most. It begins long where the low fell by less than the high rose. Its path
-    depends on when it last turned: windows agree once both have turned at the same bar, which a standstill of hundreds
-    of bars can put off.
+    each new extreme, to `maximum` at most. It begins long where the low fell by less than the high rose. Null after a
+    standstill of 100 bars, in which it loses its way; it begins anew with the bar that moves on.
     """
-    return ta.sar(high, low, acceleration, max(acceleration, maximum))
+    move = (high.diff().abs() + low.diff().abs()).fill_null(0.0)
+    moving = kept(lives(move, STANDSTILL))
+    # From the last bar that stands still on: as at the beginning, where it was going is told by two bars.
+    stretch = kept((~moving & moving.shift(-1, fill_value=False)).cum_sum())
+    return pl.when(moving).then(ta.sar(high, low, acceleration, max(acceleration, maximum)).over(stretch))
 
 
 @indicator(

@@ -12,7 +12,7 @@ from indicators.catalog import CATALOG
 from indicators.evaluate import evaluate
 from indicators.indicator import Indicator
 from market import PriceField
-from tests.indicators.bars import apple, candles, example, from_closes
+from tests.indicators.bars import apple, candles, example, from_closes, traded, walk
 from tests.indicators.references.loops import Bars, Column, bars_of
 
 Arguments = dict[str, Any]
@@ -263,3 +263,14 @@ def test_a_price_that_has_left_the_window_leaves_nothing_behind() -> None:
     assert_same(
         values(bars, "bollingerBands", **arguments), of_closes(closes, "bollingerBands", **arguments), absolute=1e-9
     )
+
+
+@pytest.mark.parametrize(("still", "nulls"), [(100, 0), (101, 1), (150, 50)])
+def test_parabolic_sar_loses_its_way_after_a_hundred_bars_like_the_one_before(still: int, nulls: int) -> None:
+    bars = traded(walk(3, [(60, 0.01), (still, 0), (60, 0.01)]))
+
+    got = values(bars, "parabolicSar")
+
+    assert_same(got, expected(bars_of(bars), "parabolicSar", **defaults(CATALOG["parabolicSar"])))
+    assert got["parabolicSar"][1:].count(None) == nulls
+    assert None not in got["parabolicSar"][61 + still :]

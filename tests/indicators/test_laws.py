@@ -99,8 +99,6 @@ def test_what_is_drawn_over_the_bars_goes_up_as_they_do(name: str) -> None:
 @each_indicator
 @pytest.mark.parametrize("kind", SERIES)
 def test_the_value_at_a_bar_is_the_same_whatever_window_was_asked_for(name: str, kind: str) -> None:
-    if name == "parabolicSar" and kind == "a long standstill, then moves":
-        pytest.skip("which way it was going before is not forgotten while nothing moves, as its docs say")
     call = CATALOG[name].call(interval=Interval.M1)
     window = 60
     bars = series(kind, next(length for length in (1200, 2600, 10_000) if length > 437 + call.settle + window))

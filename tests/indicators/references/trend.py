@@ -125,10 +125,25 @@ def ichimoku(bars: Bars, conversion_period: int, base_period: int, span_period: 
 
 
 def parabolic_sar(bars: Bars, acceleration: float, maximum: float) -> Column:
-    """Wilder 1978. The first trend is short where the low fell by more than the high rose."""
-    high, low = bars.high, bars.low
-    if len(high) < 2:
-        return [None] * len(high)
+    """Wilder 1978; anew from the last bar of each standstill of a hundred bars or more."""
+    still = [max(i - 100, 0) for i in range(len(bars.high))]
+    lost = [
+        all(bars.high[k] == bars.high[i] and bars.low[k] == bars.low[i] for k in range(begin, i))
+        for i, begin in enumerate(still)
+    ]
+    out: Column = []
+    for i, is_lost in enumerate(lost):
+        if is_lost:
+            begin = i
+            out.append(None)
+        elif lost[i - 1]:
+            end = next((k for k in range(i, len(lost)) if lost[k]), len(lost))
+            out += _parabolic_sar(bars.high[begin:end], bars.low[begin:end], acceleration, maximum)[1:]
+    return out
+
+
+def _parabolic_sar(high: list[float], low: list[float], acceleration: float, maximum: float) -> Column:
+    """The first trend is short where the low fell by more than the high rose."""
     fall, rise = low[0] - low[1], high[1] - high[0]
     long = not (fall > 0 and fall > rise)
     sar, extreme, factor = (low[0], high[1], acceleration) if long else (high[0], low[1], acceleration)
