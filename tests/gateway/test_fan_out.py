@@ -3,12 +3,14 @@
 import asyncio
 import random
 import socket as sockets
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from redis.asyncio import Redis
 
@@ -108,6 +110,38 @@ async def test_a_fault_of_one_selection_is_not_that_of_others(ticker: Ticker) ->
         assert message["payload"]["errors"][0]["extensions"]["code"] == "INTERNAL_ERROR"
         await ticker.tick("A")
         assert await good.payloads(1) == [{"quotes": {"symbol": "A", "price": 2.0}}]
+
+
+GONE_S = 5.0
+SLACK_S = 3.0
+"""What a loaded machine may take on top."""
+
+
+async def test_sockets_that_die_leave_nothing_behind_and_no_event_has_to_follow(ticker: Ticker) -> None:
+    async with answering(ticker.world) as endpoint:
+        traffic, process = endpoint.runner.traffic, psutil.Process()
+
+        def counts() -> tuple[int, ...]:
+            shared = len(endpoint.runner.selections), ticker.hub.topics
+            return traffic.connections, traffic.subscriptions, *shared, len(asyncio.all_tasks()), process.num_fds()
+
+        before = counts()
+        assert before[:4] == (0, 0, 0, 0)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            clients = []
+            for number in range(100):
+                ws = await session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"])
+                client = Client(ws)
+                await ws.send_json({"type": "connection_init"})
+                await client.next()
+                await client.subscribe((VARIABLE, MORE)[number % 2], s=["A", "B", "C"])
+                await client.payloads(3)
+                clients.append(client)
+                linger = struct.pack("ii", 1, 0)  # RST, and not a word of the protocol
+                ws.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, linger)
+            assert counts()[:4] == (100, 100, 2, 3)
+            await until(lambda: counts()[4] == before[4])  # none of them needs a task to wait in
+        await until(lambda: counts() == before, within_s=GONE_S + SLACK_S)
 
 
 LONG = (
