@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,12 +29,13 @@ class Client(asyncio.Protocol):
         self.latest: dict[str, float] = {}
         self.faults = 0
         self.is_closed = False
-        self.delays: list[float] | None = None
+        self.heard: list[tuple[float, float]] = []
+        """Each price that was parsed, and when (time.monotonic)."""
         self._parses = parses
         self._rest = b""
         self._is_open = False
         self._query = f"subscription ($s: [Symbol!]!) {{ quotes(symbols: $s) {{ {selection} }} }}"
-        self._symbols = symbols
+        self.symbols = symbols
 
     def connection_made(self, transport: Any) -> None:
         """Ask for the WebSocket."""
@@ -62,7 +64,7 @@ class Client(asyncio.Protocol):
             if b" 101 " not in head:
                 raise ConnectionError(head.decode())
             self._is_open = True
-            subscribe = {"query": self._query, "variables": {"s": self._symbols}}
+            subscribe = {"query": self._query, "variables": {"s": self.symbols}}
             self.transport.write(masked_text({"type": "connection_init"}))
             self.transport.write(masked_text({"id": "1", "type": "subscribe", "payload": subscribe}))
         at, end, frames = 0, len(data), 0
@@ -93,17 +95,18 @@ class Client(asyncio.Protocol):
         if quote["price"] <= self.latest.get(quote["symbol"], -1.0):
             self.faults += 1
         self.latest[quote["symbol"]] = quote["price"]
+        self.heard.append((quote["price"], time.monotonic()))
 
 
 async def connected(
-    port: int, watched: Sequence[Sequence[str]], selections: Sequence[str] = (SELECTION,)
+    port: int, watched: Sequence[Sequence[str]], selections: Sequence[str] = (SELECTION,), parsing: int = PARSING
 ) -> list[Client]:
-    """A client for each list of symbols, all of them subscribed."""
+    """A client for each list of symbols, all of them greeted; so many of them parse what they get."""
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     for start in range(0, len(watched), 50):
         batch = [
-            Client(symbols, parses=number < PARSING, selection=selections[number % len(selections)])
+            Client(symbols, parses=number < parsing, selection=selections[number % len(selections)])
             for number, symbols in enumerate(watched[start : start + 50], start)
         ]
         for client in batch:
