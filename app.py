@@ -273,7 +273,12 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     users = UserStore(database)
     budgets = _budgets(settings, redis)
     hours = Hours(always_open=settings.mode is Mode.SANDBOX)
-    router = Router(open_sources(settings, budgets), Quality(hours.is_open), settings.cross_check_share)
+    assets = AssetStore(database)
+    router = Router(
+        open_sources(settings, budgets),
+        Quality(hours.is_open, currency_of=assets.currency),
+        settings.cross_check_share,
+    )
     stack.push_async_callback(router.aclose)
 
     partitions = Partitions(database)
@@ -282,7 +287,6 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     stack.push_async_callback(supply.aclose)
     cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
     quote_store = QuoteStore(database, partitions)
-    assets = AssetStore(database)
     alert_store, alert_bus = AlertStore(database), AlertBus(redis, keys)
     hub = Hub(redis, keys, cache, LiveBars(redis, keys))
     world = World(

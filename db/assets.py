@@ -1,6 +1,7 @@
 """What is known of each symbol: kept, looked up, and searched by symbol and name."""
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,15 +23,23 @@ class AssetPage:
     has_previous: bool
 
 
+_REMEMBERED = 10_000
+
+
 class AssetStore:
-    """The table `assets`."""
+    """The table `assets`; the currencies of those that were read or kept lately are in memory."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._currencies: OrderedDict[str, str] = OrderedDict()
+
+    def currency(self, symbol: str) -> str | None:
+        """That of an asset which was read or kept lately; None of another."""
+        return self._currencies.get(symbol)
 
     async def save(self, assets: Iterable[Asset]) -> None:
         """Keep what is said of each asset, in place of what was known."""
-        rows = [_row(asset) for asset in assets]
+        rows = [_row(asset) for asset in self._remembered(assets)]
         if not rows:
             return
         statement = insert(tables.Asset)
@@ -45,7 +54,7 @@ class AssetStore:
         """The known ones of the symbols."""
         async with self._database.session() as session:
             rows = await session.scalars(select(tables.Asset).where(_column("symbol").in_(symbols)))
-            return {row.symbol: _asset(row) for row in rows}
+            return {asset.symbol: asset for asset in self._remembered(map(_asset, rows))}
 
     async def names(self) -> Sequence[tuple[str, str, str, str | None]]:
         """Symbol, name, type and market of every asset, ordered by symbol."""
@@ -74,6 +83,14 @@ class AssetStore:
             has_next=len(rows) > first,
             has_previous=after is not None,
         )
+
+    def _remembered(self, assets: Iterable[Asset]) -> Iterator[Asset]:
+        for asset in assets:
+            self._currencies[asset.symbol] = asset.currency
+            self._currencies.move_to_end(asset.symbol)
+            if len(self._currencies) > _REMEMBERED:
+                self._currencies.popitem(last=False)
+            yield asset
 
 
 def _column(name: str) -> ColumnElement[str]:

@@ -42,7 +42,8 @@ POINTS: Final = {
 """What each flag takes from the 100 points.
 
 CROSSED: bid above ask. OUT_OF_RANGE: price outside the session's high and low. JUMP: further from the last price
-than is believable, and not confirmed. CURRENCY: not the one of the venue. OLD: older than an open market allows.
+than is believable, and not confirmed. CURRENCY: not the asset's, nor the venue's where nothing is known of the asset.
+OLD: older than an open market allows.
 EARLIER_THAN_BEFORE: earlier than a price that was known already. QUARANTINED: other bars of the answer were set aside.
 DISPUTED: another source told another price of the symbol, within DISPUTED_FOR.
 """
@@ -73,9 +74,13 @@ class Quality:
     """Weighs quotes and bars; remembers the last price of each symbol, of as many symbols as are in use."""
 
     def __init__(
-        self, is_open: Callable[[str], bool] = lambda _symbol: False, clock: Callable[[], datetime] | None = None
+        self,
+        is_open: Callable[[str], bool] = lambda _symbol: False,
+        clock: Callable[[], datetime] | None = None,
+        currency_of: Callable[[str], str | None] = lambda _symbol: None,
     ) -> None:
         self._is_open = is_open
+        self._currency_of = currency_of
         self._clock = clock or (lambda: datetime.now(UTC))
         self._last: OrderedDict[str, Quote] = OrderedDict()
         self._jumped: dict[str, float] = {}
@@ -180,8 +185,7 @@ class Quality:
             flags.append("JUMP")
         if (until := self._disputed_until.get(quote.symbol)) is not None and self._clock() < until:
             flags.append("DISPUTED")
-        expected = venue(quote.symbol)
-        if quote.currency is not None and quote.currency != expected.currency and expected.market_code is not None:
+        if quote.currency is not None and quote.currency != (self._expected_currency(quote.symbol) or quote.currency):
             flags.append("CURRENCY")
         if last is not None and quote.time < last.time:
             flags.append("EARLIER_THAN_BEFORE")
@@ -189,6 +193,10 @@ class Quality:
         if self._clock() - quote.time > allowed and self._is_open(quote.symbol):
             flags.append("OLD")
         return flags
+
+    def _expected_currency(self, symbol: str) -> str | None:
+        guess = venue(symbol)
+        return self._currency_of(symbol) or (guess.currency if guess.market_code else None)
 
     def _is_jump(self, quote: Quote, last: Quote) -> bool:
         allowed = JUMPS.get(venue(quote.symbol).asset_type, _JUMP)
@@ -228,6 +236,8 @@ def _bar_reason(symbol: str, window: Window, now: datetime) -> pl.Expr:
         (pl.col("high") < pl.max_horizontal(prices), "high is not the highest"),
         (pl.col("low") > pl.min_horizontal(prices), "low is not the lowest"),
         ((volume < 0) | ~volume.is_finite(), "the volume is negative or no number"),
+        (~pl.col("vwap").is_finite(), "the vwap is no number"),
+        (pl.col("trades") < 0, "the number of trades is negative"),
         (pl.col("time") > now + AHEAD, "its time is in the future"),
         (~pl.col("time").is_between(window.start, window.end, closed="left"), "it lies outside the window asked for"),
         (pl.col("time") == pl.col("time").shift(1), "there is a bar of this time already"),

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from db import assets
 from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.database import Database
@@ -138,3 +139,17 @@ async def test_pages_follow_each_other_in_the_order_of_symbols(listed: AssetStor
         assert seen == found
     beyond = await listed.page(None, None, 4, "ZZZ")
     assert (beyond.assets, beyond.total, beyond.has_next, beyond.has_previous) == ([], len(LISTED), False, True)
+
+
+async def test_the_currency_of_what_was_kept_or_read_lately_is_known_at_once(
+    store: AssetStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "_REMEMBERED", 2)
+    await store.save([FULL, asset("X", "Plain")])
+    assert [store.currency(symbol) for symbol in ("0700.HK", "X", "NOSUCH")] == ["HKD", "USD", None]
+    later = AssetStore(database)
+    assert later.currency("0700.HK") is None
+    await later.get(["0700.HK"])
+    assert later.currency("0700.HK") == "HKD"
+    await store.save([asset("Y", "Third")])
+    assert [store.currency(symbol) for symbol in ("0700.HK", "X", "Y")] == [None, "USD", "USD"]

@@ -80,6 +80,64 @@ def test_the_doubtful_loses_points_by_name(quality: Quality, change: dict[str, A
     assert flags(quality, replace(GOOD, **change)) == (flag,)
 
 
+TINY = math.ulp(0.0)
+AHEAD, LATE, US = timedelta(seconds=60), timedelta(minutes=30), timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "beyond", "flag"),
+    [
+        ({"price": 99.0}, {"price": math.nextafter(99.0, 0)}, "OUT_OF_RANGE"),
+        ({"price": 101.0}, {"price": math.nextafter(101.0, 200)}, "OUT_OF_RANGE"),
+        ({"bid": 100.1}, {"bid": math.nextafter(100.1, 200)}, "CROSSED"),
+        ({"time": NOW - LATE}, {"time": NOW - LATE - US}, "OLD"),
+        ({"currency": "USD"}, {"currency": "EUR"}, "CURRENCY"),
+        ({"currency": None}, {"currency": "GBp"}, "CURRENCY"),
+        # None is what it sets aside.
+        ({"price": TINY, "low": TINY}, {"price": 0.0}, None),
+        ({"high": 100.0, "low": 100.0}, {"high": 100.0, "low": math.nextafter(100.0, 200)}, None),
+        ({"time": NOW + AHEAD}, {"time": NOW + AHEAD + US}, None),
+        ({"volume": 0.0}, {"volume": -TINY}, None),
+        ({"turnover": 0.0}, {"turnover": -TINY}, None),
+        ({"last_size": 0.0}, {"last_size": -TINY}, None),
+        ({"bid": TINY}, {"bid": 0.0}, None),
+        ({"previous_close": TINY}, {"previous_close": 0.0}, None),
+    ],
+    ids=str,
+)
+def test_each_rule_for_quotes_at_its_edge(allowed: dict[str, Any], beyond: dict[str, Any], flag: str | None) -> None:
+    def weighed(change: dict[str, Any]) -> list[tuple[str, ...]]:
+        quality = Quality(lambda _symbol: True, lambda: NOW, {"AAPL": "USD"}.get)
+        return [tuple(told.provenance.flags) for told in quality.quotes("s", [replace(GOOD, **change)])]
+
+    assert weighed(allowed) == [()]
+    assert weighed(beyond) == ([] if flag is None else [(flag,)])
+
+
+@pytest.mark.parametrize(("symbol", "share"), [("AAPL", 0.25), ("EURUSD=X", 0.1), ("^GSPC", 0.15), ("BTC-USD", 0.5)])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_jump_begins_beyond_the_share_of_its_kind(
+    quality: Quality, symbol: str, share: float, direction: int
+) -> None:
+    plain = Quote(symbol=symbol, price=1000.0, time=NOW, provenance=PROVENANCE)
+    for change, expected in [(share - 1e-9, ()), (share + 1e-9, ("JUMP",))]:
+        assert flags(quality, plain) == ()
+        assert flags(quality, replace(plain, price=1000.0 * (1 + direction * change))) == expected
+        quality = Quality(clock=lambda: NOW)
+
+
+@pytest.mark.parametrize(("second", "expected"), [(210.0, ()), (190.0, ()), (210.1, ("JUMP",)), (189.9, ("JUMP",))])
+def test_a_jump_is_confirmed_by_a_price_near_it_of_whatever_source(
+    quality: Quality, second: float, expected: tuple[str, ...]
+) -> None:
+    plain = Quote(symbol="AAPL", price=100.0, time=NOW, provenance=PROVENANCE)
+    assert flags(quality, plain) == ()
+    assert flags(quality, replace(plain, price=200.0)) == ("JUMP",)
+    other = replace(plain, price=second, provenance=replace(PROVENANCE, source="other"))
+    [confirming] = quality.quotes("other", [other])
+    assert tuple(confirming.provenance.flags) == expected
+
+
 def test_a_price_may_be_old_while_its_market_is_closed_or_its_feed_is_late() -> None:
     old = replace(GOOD, time=NOW - timedelta(days=3))
     closed = Quality(is_open=lambda _symbol: False, clock=lambda: NOW)
@@ -92,7 +150,7 @@ def test_a_price_may_be_old_while_its_market_is_closed_or_its_feed_is_late() -> 
     ("symbol", "currency", "expected"),
     [("0700.HK", "USD", ("CURRENCY",)), ("0700.HK", "HKD", ()), ("BTC-USD", "EUR", ("CURRENCY",)), ("AAPL", "EUR", ())],
 )
-def test_another_currency_than_the_venues_is_doubtful(
+def test_another_currency_than_the_venues_is_doubtful_where_nothing_is_known_of_the_asset(
     quality: Quality, symbol: str, currency: str, expected: tuple[str, ...]
 ) -> None:
     assert flags(quality, replace(GOOD, symbol=symbol, currency=currency)) == expected
@@ -162,6 +220,39 @@ def test_an_impossible_bar_is_set_aside_and_the_others_are_kept(
     assert (points, said) == (90, ("QUARANTINED",))
     [aside] = quality.drain()
     assert (aside.kind, aside.reason) == ("bar H1", reason)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "beyond"),
+    [
+        ({"low": TINY}, {"low": 0.0}),
+        ({"high": 10.5}, {"high": math.nextafter(10.5, 0)}),
+        ({"low": 10.0}, {"low": math.nextafter(10.0, 20)}),
+        ({"open": 9.0}, {"open": math.nextafter(9.0, 0)}),
+        ({"close": 11.0}, {"close": math.nextafter(11.0, 20)}),
+        ({"volume": 0.0}, {"volume": -TINY}),
+        ({"volume": None}, {"volume": math.nan}),
+        ({"vwap": None}, {"vwap": math.nan}),
+        ({"trades": 0}, {"trades": -1}),
+        ({"split_factor": TINY}, {"split_factor": 0.0}),
+        ({"dividend": 0.0}, {"dividend": -TINY}),
+        ({"time": WINDOW.start}, {"time": WINDOW.start - US}),
+        ({"time": NOW + AHEAD}, {"time": NOW + AHEAD + US}),
+    ],
+    ids=str,
+)
+def test_each_rule_for_bars_at_its_edge(quality: Quality, allowed: dict[str, Any], beyond: dict[str, Any]) -> None:
+    def served(change: dict[str, Any]) -> int:
+        frame = pl.DataFrame([bar(12), bar(11, **change)], schema=BAR_SCHEMA)
+        return quality.bars("s", "AAPL", Interval.H1, WINDOW, frame)[0].height
+
+    assert (served(allowed), served(beyond)) == (2, 1)
+
+
+def test_a_window_ends_before_its_end(quality: Quality) -> None:
+    window = Window(WINDOW.start, WINDOW.start + timedelta(hours=2))
+    frame = pl.DataFrame([bar(10, time=window.end - US), bar(11)], schema=BAR_SCHEMA)
+    assert quality.bars("s", "AAPL", Interval.H1, window, frame)[0]["time"].to_list() == [window.end - US]
 
 
 def test_good_bars_are_put_in_order(quality: Quality) -> None:
