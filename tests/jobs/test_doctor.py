@@ -188,7 +188,7 @@ async def test_the_command_knows_the_key_that_is_kept_and_prints_none(stores: di
             database_url=stores["DATABASE_URL"],
             redis_url=stores["REDIS_URL"],
             mode="live",
-            secret_key="correct horse battery staple",
+            secret_key="correct horse battery staple, and more of it",
         )
         database = Database(stores["DATABASE_URL"], "live")
         await migrate(database)
@@ -200,7 +200,7 @@ async def test_the_command_knows_the_key_that_is_kept_and_prints_none(stores: di
             "PATH": os.environ["PATH"],
             "SMARTFIN_MODE": "live",
             "SMARTFIN_SOURCES": "polygon,alphavantage",
-            "SMARTFIN_SECRET_KEY": "correct horse battery staple",
+            "SMARTFIN_SECRET_KEY": "correct horse battery staple, and more of it",
             "SMARTFIN_POLYGON_URL": fake.url,
         }
         ran = await asyncio.create_subprocess_exec(
