@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.request import GraphQLRequest
 from gateway.selections import Selections
 from live.mailbox import Event
 from market import Provenance, Quote, ServedFrom
+from people import GUEST, Tier, Viewer
 from resolvers.world import Context, World
 from schema.build import build_schema
 from settings import Settings
@@ -45,11 +47,13 @@ NOT_PLAIN = ["{ asset { name } }"]
 
 
 async def made_of(selection: str) -> CompiledExecutor:
+    return await asked_by(GUEST, f'subscription {{ told: quotes(symbols: "A") {selection} }}')
+
+
+async def asked_by(viewer: Viewer, query: str) -> CompiledExecutor:
     documents = Documents(build_schema(), Settings(), cast(DocumentStore, NoStore()))
-    request = GraphQLRequest.of({"query": f'subscription {{ told: quotes(symbols: "A") {selection} }}'})
-    executor = (await documents.prepare(request)).compiled.executor(
-        {}, Context(world=cast(World, world()), request_id="1")
-    )
+    context = Context(world=cast(World, world()), request_id="1", viewer=viewer)
+    executor = (await documents.prepare(GraphQLRequest.of({"query": query}))).compiled.executor({}, context)
     assert isinstance(executor, CompiledExecutor)
     return executor
 
@@ -69,3 +73,26 @@ async def test_an_event_read_in_one_go_is_what_graphql_core_makes_of_it(
 @pytest.mark.parametrize("selection", NOT_PLAIN)
 async def test_what_has_to_be_resolved_is_left_to_graphql_core(selection: str) -> None:
     assert (await made_of(selection)).event_reader() is None
+
+
+ANN, JOE = Viewer(UUID(int=1), Tier.VIP), Viewer(UUID(int=2), Tier.VIP)
+ALERTS = "subscription { alerts { id } }"
+QUOTES = 'subscription { quotes(symbols: "A") { price } }'
+
+
+@pytest.mark.parametrize(
+    ("query", "others", "is_shared"),
+    [
+        (QUOTES, JOE, True),
+        (QUOTES, GUEST, False),
+        (ALERTS, JOE, False),
+        (ALERTS, ANN, True),
+        ("subscription { ...own } fragment own on Subscription { mine: alerts { id } }", JOE, False),
+    ],
+)
+async def test_work_is_shared_within_a_tier_but_for_what_is_ones_own(
+    query: str, others: Viewer, is_shared: bool
+) -> None:
+    selections = Selections()
+    first, second = [selections.of(await asked_by(viewer, query)) for viewer in (ANN, others)]
+    assert (first is second) is is_shared
