@@ -21,6 +21,7 @@ from gateway.outbox import Traffic, Waiting
 from gateway.request import GraphQLRequest
 from gateway.selections import Selection, Selections, failed
 from live.mailbox import Event, Mailbox
+from live.tending import is_ending
 from resolvers.world import Context
 from settings import Settings
 
@@ -176,6 +177,9 @@ class Run:
         source: Any = create_source_event_stream(executor)
         if executor.is_awaitable(source):
             source = await source
+        if is_ending():  # the client is gone, and what was awaited has swallowed that
+            await _leave(source)
+            return None
         if isinstance(source, ExecutionResult):
             self._fail(masked(source.errors or [], context.request_id))
             return None
@@ -215,3 +219,11 @@ class Run:
         if self._mailbox is not None and not answer.cancelled():
             self._sink.next(answer.result())
             self._mailbox.drain()
+
+
+async def _leave(source: Any) -> None:
+    """End a source that nobody reads."""
+    if isinstance(source, Mailbox):
+        source.close()
+    elif isinstance(source, AsyncGenerator):
+        await source.aclose()

@@ -230,3 +230,25 @@ async def test_mutated_frames_end_in_a_code_of_the_protocol_and_no_traceback(
         assert codes <= {4400, 4401, 4409, 4429}
         await until(lambda: not endpoint.runner.traffic.connections)
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_nothing_stays_of_a_client_whose_leaving_was_swallowed(
+    ticker: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe, begun = ticker.hub.subscribe, asyncio.Event()
+
+    async def swallowing(*names: Any) -> Any:
+        begun.set()
+        with suppress(asyncio.CancelledError):  # as redis-py does where its own time-out strikes at the same moment
+            await asyncio.sleep(60)
+        return await subscribe(*names)
+
+    monkeypatch.setattr(ticker.hub, "subscribe", swallowing)
+    async with answering(ticker.world) as endpoint:
+        async with greeted(endpoint.url) as client:
+            await client.subscribe(PRICES, s=["A"])
+            await begun.wait()
+        traffic = endpoint.runner.traffic
+        await until(lambda: traffic.connections == 0)
+        await until(lambda: not any("Run.go" in repr(task) for task in asyncio.all_tasks()))
+        assert (traffic.subscriptions, ticker.hub.topics) == (0, 0)
