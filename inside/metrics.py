@@ -102,6 +102,7 @@ class Metrics:
     def _families(self) -> Iterator[Metric]:
         yield InfoMetricFamily("smartfin", "Version and mode.", {"version": version("smartfin"), "mode": self.mode})
         yield _histograms("smartfin_loop_lag_seconds", "How late the event loop was.", [], {(): self.pulse.lag})
+        yield _gauge("smartfin_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield from _stores(self.database, self.redis)
         yield _counter("smartfin_bars_written", "Bars that were stored as new or other than held.", self.bars.written)
         yield _counters(

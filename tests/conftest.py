@@ -63,6 +63,12 @@ class Running:
         return answer["data"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the soak is, and with which faults."""
+    parser.addoption("--soak-minutes", type=float, default=1.0, help="how long tests/test_soak.py goes on")
+    parser.addoption("--soak-seed", type=int, default=None, help="the seed that it printed, to have it again")
+
+
 @contextmanager
 def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
     """`smartfin serve` on a free port, ended by SIGTERM."""
