@@ -9,6 +9,8 @@ from typing import Any, Final
 from graphql import ExecutionResult, GraphQLError
 from starlette.types import Receive, Scope, Send
 
+import logs
+import tracing
 from errors import InternalError, InvalidParameter, MethodNotAllowed, NothingHere, SmartFinError
 from gateway.answer import CHALLENGE, Answer, request_id_of, send_answer
 from gateway.auth import address_of, authorization_of
@@ -107,12 +109,15 @@ class DoorRoute:
         settings, meter = self._runner.settings, self._runner.meter
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers)
+        logs.of_request(request_id, headers.get(b"traceparent"))
+        tracing.follow(headers.get(b"traceparent"))
         context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))
         asked = Asked(scope, headers, self._runner, context)
         try:
             async with Deadline(settings.request_timeout_seconds, receive) as deadline:
                 deadline.received()
-                answer = await self._answer(scope, asked)
+                with tracing.request():
+                    answer = await self._answer(scope, asked)
         except ClientGone:
             meter.errors[GONE] += 1
             asked.timed.answered(start)

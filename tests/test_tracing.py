@@ -13,6 +13,7 @@ from tests.conftest import smartfin
 from tests.waiting import until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+OTHER = f"00-{'a' * 32}-{PARENT}-01"
 
 
 class Receiver:
@@ -60,7 +61,12 @@ async def test_a_request_is_traced_from_the_caller_to_the_store(stores: dict[str
                 session.post(server.graphql, json={"query": query}, headers=headers) as response,
             ):
                 assert "errors" not in await response.json()
-            await until(lambda: any(span.name == "request" for span in receiver.spans))
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{server.url}/api/market/realtime/AAPL", headers={"traceparent": OTHER}) as response,
+            ):
+                assert response.status == 200
+            await until(lambda: sum(span.name == "request" for span in receiver.spans) == 2)
     traced = [span for span in receiver.spans if span.trace_id.hex() == TRACE]
     [request] = [span for span in traced if span.name == "request"]
     [operation] = [span for span in traced if span.name == "query"]
@@ -69,6 +75,11 @@ async def test_a_request_is_traced_from_the_caller_to_the_store(stores: dict[str
     below = {span.name: attributes(span) for span in traced if span.parent_span_id == operation.span_id}
     assert below["postgresql"] == {}
     assert below["source"] == {"source": "sandbox", "capability": "HISTORY"}
+    doors = [span for span in receiver.spans if span.trace_id.hex() == "a" * 32]
+    assert {(span.name, attributes(span).get("operation")) for span in doors} >= {
+        ("request", None),
+        ("query", "Realtime"),
+    }
     assert receiver.services == {"smartfin"}
 
 
