@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from errors import SmartFinError, StoreUnavailable, Unauthenticated
-from gateway.auth import Admission, authorization_of
+from gateway.auth import Admission, address_of, authorization_of
 from gateway.documents import Documents
 from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
@@ -83,7 +83,7 @@ class MarketSocket:
         wire.farewell = _farewell
         outbox = Outbox(wire, self._flusher, runner.settings.websocket_backlog_bytes, runner.traffic)
         admission = Admission(state["authenticator"])
-        connection = Connection(runner, outbox, state["world"], state["documents"], admission)
+        connection = Connection(runner, outbox, state["world"], state["documents"], admission, address_of(scope))
         runner.traffic.connections += 1
         try:
             connection.admit(authorization, connection.greet)
@@ -99,6 +99,7 @@ class Connection:
     """One client: what it watches, and how much it has said."""
 
     __slots__ = (
+        "_address",
         "_admission",
         "_admitting",
         "_documents",
@@ -115,13 +116,20 @@ class Connection:
     )
 
     def __init__(
-        self, runner: Runner, outbox: Outbox, world: World, documents: Documents, admission: Admission
+        self,
+        runner: Runner,
+        outbox: Outbox,
+        world: World,
+        documents: Documents,
+        admission: Admission,
+        address: str,
     ) -> None:
         self._runner = runner
         self._outbox = outbox
         self._world = world
         self._documents = documents
         self._admission = admission
+        self._address = address
         self._watched: dict[str, Run] = {}
         self._admitting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -243,7 +251,7 @@ class Connection:
         self._tell("subscribed", symbols=list(dict.fromkeys(taken)), **({"errors": errors} if errors else {}))
         for name in fresh:
             request = GraphQLRequest(query=QUOTES, variables={"symbols": [name]})
-            context = Context(world=self._world, viewer=self._admission.viewer)
+            context = Context(world=self._world, viewer=self._admission.viewer, address=self._address)
             sink = _Quotes(self, self._outbox, name)
             self._watched[name] = self._runner.start(request, self._documents.prepare_own, context, sink)
 
