@@ -60,7 +60,7 @@ async def serving(
     chosen = Settings(**settings)
     schema = schema or build_schema()
     runner = runner or Runner(chosen)
-    documents = Documents(schema, chosen, store or cast(DocumentStore, NoStore()))
+    documents = Documents(schema, chosen, store or cast(DocumentStore, NoStore()), runner.meter)
     draining = asyncio.Event()
 
     @asynccontextmanager

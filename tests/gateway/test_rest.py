@@ -14,8 +14,10 @@ import polars as pl
 import pytest
 
 from errors import SourceUnavailable, StoreUnavailable
+from gateway.running import Runner
 from indicators.catalog import CATALOG
 from market import SkippedSource
+from settings import Settings
 from tests.conftest import ROOT, Running, smartfin
 from tests.gateway.serving import serving, world
 
@@ -338,6 +340,19 @@ def without_quotes(error: Exception) -> SimpleNamespace:
         synthetic=False,
         quotes_served=Counter(),
     )
+
+
+async def test_what_is_answered_is_counted_once_as_what_it_was(session: aiohttp.ClientSession) -> None:
+    runner = Runner(Settings())
+    down = without_quotes(SourceUnavailable("No source answers."))
+    async with serving(down, runner=runner) as url:
+        api = url.replace("/graphql", "/api/market")
+        for path in ("realtime/AAPL", "realtime/,", "historical/AAPL?limit=0", "historical/AAPL?limit=0"):
+            assert (await got(session, f"{api}/{path}"))[0] in {400, 503}
+    meter = runner.meter
+    assert meter.errors == {"SOURCE_UNAVAILABLE": 1, "INVALID_SYMBOLS": 1, "INVALID_LIMIT": 2}
+    counts = {(timed.operation, timed.type): sum(timed.whole.counts) for timed in meter.all()}
+    assert counts == {("other", "unknown"): 3, ("other", "query"): 0, ("Realtime", "query"): 1}
 
 
 async def test_a_failing_upstream_is_503_with_what_each_source_said(session: aiohttp.ClientSession) -> None:
