@@ -13,7 +13,10 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Sma
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSTZMULTIRANGE
 from sqlmodel import Field, SQLModel
 
-_SYMBOL = "symbol ~ '^[A-Z0-9._=^-]{1,20}$'"
+# Not a regular expression: to match one took a third of the time of every bar that was written.
+_SYMBOL = (
+    "translate(symbol, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=^-', '') = '' AND octet_length(symbol) BETWEEN 1 AND 20"
+)
 _INTERVAL = "interval_type IN ('M1', 'M5', 'M15', 'M30', 'H1', 'H4', 'D1', 'W1', 'MN1')"
 _ASSET_TYPE = "asset_type IN ('STOCK', 'ETF', 'FUND', 'INDEX', 'FOREX', 'CRYPTO', 'COMMODITY')"
 

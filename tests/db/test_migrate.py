@@ -6,6 +6,7 @@ import secrets
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from sqlmodel import SQLModel
 import db.tables  # noqa: F401 - registers the tables in the metadata
 from db.database import Database
 from db.migrate import alembic_config
+from db.partitions import Partitions
 from tests.conftest import SMARTFIN
 from tests.waiting import until
 
@@ -117,7 +119,7 @@ async def catalogue(database: Database) -> set[tuple[str, ...]]:
 
 
 async def on_connection(database: Database, work: Any) -> Any:
-    async with database.session() as session:
+    async with database.session(60) as session:
         connection: Any = await session.connection()
         return await connection.run_sync(work)
 
@@ -144,3 +146,15 @@ async def test_a_migration_can_be_taken_back(database: Database) -> None:
     await on_connection(database, lambda connection: command.downgrade(alembic_config(connection), "base"))
     async with database.connection() as connection:
         assert await tables(connection, database.schema) == ["alembic_version"]
+
+
+async def test_the_check_of_symbols_is_replaced_in_every_part_of_a_table(database: Database) -> None:
+    await on_connection(database, lambda connection: command.downgrade(alembic_config(connection), "0006"))
+    await Partitions(database).ensure("historical_data", [datetime(2024, 1, 1, tzinfo=UTC)])
+    await on_connection(database, lambda connection: command.upgrade(alembic_config(connection), "0007"))
+    async with database.connection() as connection:
+        rules = await connection.fetch(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conname = 'historical_data_symbol' AND connamespace = current_schema()::regnamespace"
+        )
+    assert ["translate" in rule for (rule,) in rules] == [True, True]
