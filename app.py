@@ -338,11 +338,11 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     if settings.role is Role.ALL:
         refill, alerts = Refill(supply), AlertWatch(FireStore(database), alert_bus, partial(measured, world))
         collecting = _collecting(world, redis, keys, hours, refill, alerts)
-        runs += [refill.run, alerts.run, collecting.collector.run]
+        runs += [refill.run, _after(prepared, alerts.run), collecting.collector.run]
         waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
         stack.push_async_callback(waiting.aclose)
         worker = _worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
-        runs.append(worker.run)
+        runs.append(_after(prepared, worker.run))
     await stack.enter_async_context(tended(*runs))
     await _wait_a_while(tried, prepared)
     documents = Documents(schema, settings, DocumentStore(redis, keys), runner.meter)
@@ -372,6 +372,16 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     )
     await stack.enter_async_context(operators_port(settings, state))
     return state
+
+
+def _after(prepared: asyncio.Event, run: Run) -> Run:
+    """The same, once the tables are there."""
+
+    async def begin() -> None:
+        await prepared.wait()
+        await run()
+
+    return begin
 
 
 async def _wait_a_while(tried: asyncio.Event, prepared: asyncio.Event) -> None:
