@@ -41,6 +41,7 @@ bench: .venv/.installed-dev ## measure ours beside its peers, and print tables
 	@$(BIN)/python -m bench.live_memory
 	@$(BIN)/python -m bench.live_load
 	@$(BIN)/python -m bench.outage
+	@$(BIN)/python -m bench.alerts
 
 format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
 	$(BIN)/ruff format .
