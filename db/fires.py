@@ -75,7 +75,7 @@ class FireStore:
 
     async def topics(self) -> list[str]:
         """What alerts watch, as topics: `AAPL` for its ticks, `AAPL/M1` for its bars."""
-        async with self._database.connection() as connection:
+        async with self._database.connection(30) as connection:
             rows = await connection.fetch(
                 "SELECT DISTINCT concat_ws('/', symbols[1], alert_conditions ->> 'interval') AS topic"
                 " FROM user_subscriptions WHERE subscription_type = 'alert' AND is_active"
