@@ -1,17 +1,20 @@
 """The PostgreSQL and the Valkey that SmartFin runs itself, in the data folder.
 
 Every process that needs them enters `embedded`; those of one folder share one pair of servers, and the last that
-leaves, or dies, takes them down. The work is done by a keeper, a process of its own: see `db/keeper.py`.
+leaves, or dies, takes them down. The work is done by a keeper, a process of its own: see `db/keeper.py`. If it is
+killed its servers go with it, and its users start another.
 """
 
 import contextlib
 import fcntl
 import importlib.util
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +32,9 @@ _ANOTHER: Final = "name a new or empty folder in SMARTFIN_DATA_DIR"
 _START_S: Final = 120.0
 _LEAVE_S: Final = 45.0
 _LOOK_S: Final = 0.02
+_RETRY_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +73,63 @@ def embedded(data_dir: Path) -> Iterator[Servers]:
         raise StartError(f"The servers in {folder} did not answer within {_START_S:g} s; see the logs there") from None
     except OSError as error:
         raise StartError(f"{folder} cannot be used: {error}; mend that, or {_ANOTHER}") from error
-    with connection:
-        run = os.path.realpath(folder / keeper.RUN)
-        try:
-            yield Servers(
-                database_url=f"postgresql://smartfin@/smartfin?host={run}&port=5432",
-                redis_url=f"unix://{run}/valkey.sock",
-            )
-        finally:
+    run = os.path.realpath(folder / keeper.RUN)
+    stay = _Stay(folder, connection)
+    try:
+        yield Servers(
+            database_url=f"postgresql://smartfin@/smartfin?host={run}&port=5432",
+            redis_url=f"unix://{run}/valkey.sock",
+        )
+    finally:
+        stay.leave()
+
+
+class _Stay:
+    """A process's use of a folder: a connection to its keeper, and a thread that notices when the keeper is killed."""
+
+    def __init__(self, folder: Path, connection: socket.socket) -> None:
+        self._folder = folder
+        self._connection = connection
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="keeper's user", daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Go; blocks until the servers have stopped, where nobody else stays."""
+        self._leaving.set()
+        self._say_goodbye()
+        self._thread.join(_LEAVE_S)
+        self._connection.close()
+
+    def _watch(self) -> None:
+        while True:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(_LEAVE_S)
-                connection.recv(1)  # ends at once where others stay, else when the keeper ends
+                self._connection.settimeout(None)
+                if self._connection.recv(1):  # it was told to end, and says so
+                    return
+            # It has ended: at once where others stay as this one leaves, else when the servers have stopped.
+            if self._leaving.is_set():
+                return
+            logger.error("the keeper of %s was killed, and its servers with it; starting another", self._folder)
+            self._join_anew()
+            if self._leaving.is_set():  # it may have said goodbye to the old one
+                self._say_goodbye()
+
+    def _join_anew(self) -> None:
+        while not self._leaving.is_set():
+            try:
+                connection = _join(self._folder)
+            except (StartError, OSError) as error:
+                logger.error("the servers in %s could not be started again: %s", self._folder, error)
+                self._leaving.wait(_RETRY_S)
+            else:
+                self._connection.close()
+                self._connection = connection
+                return
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
 
 def _claim(folder: Path) -> None:

@@ -31,6 +31,8 @@ RUN: Final = "run"
 SOCKET: Final = "keeper.sock"
 READY: Final = b"ready\n"
 """The line that a user is told once both servers answer; any other says why they do not."""
+TOLD_TO_END: Final = b"told to end\n"
+"""The line that its users are told where somebody ends the keeper; one that is killed says nothing."""
 LOG: Final = "keeper.log"
 
 _START_S: Final = 30.0
@@ -320,12 +322,19 @@ def _make_run(data_dir: Path) -> Path:
     folder's path is not short and plain, `run` is a link to a folder in /tmp (TMPDIR may be as long).
     """
     run = data_dir / RUN
+    earlier = run.resolve() if run.is_symlink() else None
     _remove_run(data_dir)
     longest = os.fsencode(run / ".s.PGSQL.5432")
     if len(longest) <= 100 and re.fullmatch(rb"[A-Za-z0-9/._-]+", longest):
         run.mkdir(mode=0o700)
         return run
-    private = Path(tempfile.mkdtemp(prefix="smartfin-", dir="/tmp"))
+    private = None
+    if earlier is not None and earlier.name.startswith("smartfin-"):
+        # That of a keeper that was killed, whose users know it by this name.
+        with contextlib.suppress(OSError):
+            earlier.mkdir(mode=0o700)
+            private = earlier
+    private = private or Path(tempfile.mkdtemp(prefix="smartfin-", dir="/tmp"))
     run.symlink_to(private)
     return private
 
@@ -353,19 +362,25 @@ def _serve(run: Path, first: socket.socket, servers: list[Server]) -> list[socke
         listener.listen()
         selector.register(listener, selectors.EVENT_READ)
         welcome(first)
-        while users:
-            events = selector.select(_LOOK_S)
-            for server in servers:
-                server.revive()
-            for key, _ in events:
-                if key.fileobj is listener:
-                    welcome(listener.accept()[0])
-                else:  # a user never writes, so this is its end
-                    selector.unregister(key.data)
-                    users.remove(key.data)
-                    leaving.append(key.data)
-            while users and leaving:
-                leaving.pop().close()
+        try:
+            while users:
+                events = selector.select(_LOOK_S)
+                for server in servers:
+                    server.revive()
+                for key, _ in events:
+                    if key.fileobj is listener:
+                        welcome(listener.accept()[0])
+                    else:  # a user never writes, so this is its end
+                        selector.unregister(key.data)
+                        users.remove(key.data)
+                        leaving.append(key.data)
+                while users and leaving:
+                    leaving.pop().close()
+        except SystemExit:
+            for user in users:
+                with contextlib.suppress(OSError):
+                    user.sendall(TOLD_TO_END)
+            raise
         return leaving
 
 

@@ -349,19 +349,38 @@ def test_a_user_that_leaves_while_the_servers_start_leaves_nothing(fresh: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
-def test_a_killed_keeper_takes_the_servers_with_it_and_the_next_user_starts_new_ones(data_dir: Path) -> None:
-    with using(data_dir) as bereft, using(data_dir) as later:
-        servers = bereft.servers
-        assert later.servers == servers
+@pytest.mark.parametrize("name", ["data", "a path, not plain"])
+def test_the_users_of_a_killed_keeper_start_another_that_serves_at_the_same_place(
+    made: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    subprocess.run(["cp", "-a", made, folder], check=True)
+    with nothing_left(tmp_path), using(folder) as first, using(folder) as second:
+        servers = first.servers
+        assert second.servers == servers
         sql(servers, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
-        only("keeper.py", data_dir).kill()
-        until_gone(data_dir)
-        with using(data_dir) as user:
-            assert user.servers == servers
+        for _ in range(2):
+            killed = only("keeper.py", folder)
+            killed.kill()
+            until(lambda killed=killed: killed.pid not in pids("keeper.py", folder))
+            until(lambda: do_answer(servers), timeout_s=40)
             assert sql(servers, "SELECT n FROM kept") == 7
-            assert later.process.poll() is None
-            for one in (bereft, later, user):
-                one.leave()
+        first.leave()
+        assert answer(servers)
+        second.leave()
+    shutil.rmtree(tmp_path)
+
+
+def test_a_user_without_a_keeper_is_joined_by_the_next(data_dir: Path) -> None:
+    with using(data_dir) as bereft:
+        servers = bereft.servers
+        only("keeper.py", data_dir).kill()
+        with using(data_dir) as later:
+            assert later.servers == servers
+            assert answer(servers)
+            later.leave()
+        until(lambda: do_answer(servers), timeout_s=40)
+        bereft.leave()
 
 
 def test_a_keeper_that_is_killed_as_it_makes_the_cluster_leaves_no_half_of_it(fresh: Path) -> None:
@@ -401,6 +420,7 @@ def test_a_server_that_dies_is_started_again(data_dir: Path, program: str, name:
 def test_everything_killed_at_once_starts_again(data_dir: Path) -> None:
     with using(data_dir) as user:
         sql(user.servers, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
+        user.process.send_signal(signal.SIGSTOP)  # or it would start another keeper
         for process in [only("keeper.py", data_dir), *processes(data_dir)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -533,7 +553,6 @@ def test_an_ordinary_user_with_a_private_home_runs_everything_as_itself(ordinary
             assert answer(user.servers)
             assert {process.uids().real for process in processes(home)} == {home.stat().st_uid}
             only("keeper.py", home).kill()
-            until_gone(home)
             user.leave()
     assert {path.stat().st_uid for path in home.rglob("*")} == {home.stat().st_uid}
 
