@@ -362,7 +362,7 @@ def test_the_users_of_a_killed_keeper_start_another_that_serves_at_the_same_plac
         for _ in range(2):
             killed = only("keeper.py", folder)
             killed.kill()
-            until(lambda killed=killed: killed.pid not in pids("keeper.py", folder))
+            killed.wait(timeout=15)
             until(lambda: do_answer(servers), timeout_s=40)
             assert sql(servers, "SELECT n FROM kept") == 7
         first.leave()
