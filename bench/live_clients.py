@@ -88,6 +88,9 @@ class Client(asyncio.Protocol):
 
     def _parse(self, text: bytes) -> None:
         message = orjson.loads(text)
+        if message.get("type") == "error":
+            self.faults += 1
+            return
         told = message.get("payload") or message
         quote = told.get("data", {}).get("quotes") if "data" in told else told.get("quote")
         if quote is None:
