@@ -1,6 +1,6 @@
 // The one WebSocket that everything travels on, and how it stands.
 import { signal } from "@preact/signals";
-import { createClient, type Sink } from "graphql-ws";
+import { createClient } from "graphql-ws";
 
 import type { TypedDocumentString } from "./graphql/graphql";
 
@@ -30,7 +30,9 @@ export type UntypedText<Data, Variables> = {
 const ACK_MS = 5_000;
 const PING_EVERY_MS = 10_000;
 const PONG_MS = 4_000;
+const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
+const AGAIN_MS = 2_000;
 
 const url = new URL("/graphql", location.href);
 url.protocol = url.protocol.replace("http", "ws");
@@ -70,7 +72,7 @@ document.addEventListener("visibilitychange", () => document.hidden || hurry());
 
 /** Half a second at first, then twice as long each time, spread so that many pages do not come back as one. */
 async function waited(retries: number): Promise<void> {
-  const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** retries) * (0.75 + Math.random() / 2);
+  const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** retries) * (0.75 + Math.random() / 2);
   connection.value = { state: "waiting", until: performance.now() + wait, since: heardAt };
   await new Promise<void>((done) => {
     hurry = done;
@@ -93,19 +95,54 @@ export function ask<Data, Variables extends Record<string, unknown>>(
   });
 }
 
-/** Every result of a subscription, begun anew whenever the connection is; the answer ends it. */
+// What passes by itself, if one waits.
+const PASSING = new Set(["STORE_UNAVAILABLE", "SOURCE_UNAVAILABLE", "REQUEST_TIMEOUT", "INTERNAL_ERROR"]);
+
+/** As `ask`, again and again for as long as it is `wanted` and what is wrong may pass; `told` hears what that is. */
+export async function askOn<Data, Variables extends Record<string, unknown>>(
+  document: Text<Data, Variables>,
+  variables: Variables,
+  wanted: () => boolean,
+  told: (reason: string) => void,
+): Promise<Result<Data>> {
+  for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+    const result = await ask(document, variables);
+    const passing = result.errors.find(({ extensions }) => PASSING.has(String(extensions?.code)));
+    if (!passing || !wanted()) return result;
+    told(passing.message);
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+/** Every result of a subscription, begun anew whenever it or the connection ends; the answer stops it. */
 export function watch<Data, Variables extends Record<string, unknown>>(
   document: Text<Data, Variables>,
   variables: Variables,
   next: (result: Result<Data>) => void,
-  failed: (reason: string) => void,
+  told: (reason: string) => void,
 ): () => void {
-  const sink: Sink<{ data?: Data | null; errors?: unknown }> = {
-    next: ({ data, errors }) => next({ data: data ?? null, errors: (errors ?? []) as readonly Fault[] }),
-    error: (cause) => failed(explained(cause)),
-    complete: () => {},
+  let stopped = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stop = () => {};
+  const again = () => {
+    if (!stopped) timer = setTimeout(begin, AGAIN_MS);
   };
-  return client.subscribe(payload(document, variables), sink as Sink);
+  const begin = () => {
+    stop = client.subscribe<Data>(payload(document, variables), {
+      next: ({ data, errors }) => next({ data: data ?? null, errors: (errors ?? []) as readonly Fault[] }),
+      error: (cause) => {
+        told(explained(cause));
+        again();
+      },
+      complete: again,
+    });
+  };
+  begin();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    stop();
+  };
 }
 
 function payload(document: { toString(): string; operationName?: string }, variables: Record<string, unknown>) {

@@ -13,10 +13,11 @@ export function price(value: number | null | undefined, digits = decimals(value 
   return value == null ? "–" : value.toFixed(digits);
 }
 
-/** +1.23 or −1.23, with a true minus as wide as the plus. */
+/** +1.23 or −1.23, with a true minus as wide as the plus; 0.00 has no sign. */
 export function signed(value: number, digits: number): string {
   const text = Math.abs(value).toFixed(digits);
-  return `${value < 0 && Number(text) !== 0 ? "−" : "+"}${text}`;
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? "−" : "+"}${text}`;
 }
 
 /** +0.42%; empty where it is not known. */

@@ -1,7 +1,7 @@
 // What is known of the charted asset, and whether its market is open.
 import { effect, signal } from "@preact/signals";
 
-import { ask, watch } from "../connection";
+import { askOn, watch } from "../connection";
 import { graphql } from "../graphql";
 import type { ChartedAssetQuery, MarketStateSubscription } from "../graphql/graphql";
 import { symbol } from "./choice";
@@ -46,7 +46,12 @@ effect(() => {
   asset.value = null;
   market.value = null;
   // The chart says what is wrong with a symbol; here it has no name, then, and no market.
-  void ask(CHARTED_ASSET, { symbol: wanted }).then(
+  void askOn(
+    CHARTED_ASSET,
+    { symbol: wanted },
+    () => !ended,
+    () => {},
+  ).then(
     ({ data }) => {
       if (ended || !data?.asset) return;
       asset.value = data.asset;

@@ -1,7 +1,7 @@
 // Every indicator that the server knows.
 import { signal } from "@preact/signals";
 
-import { ask } from "../connection";
+import { askOn } from "../connection";
 import { graphql } from "../graphql";
 import type { CatalogQuery } from "../graphql/graphql";
 import type { Chosen } from "./choice";
@@ -32,10 +32,15 @@ export type Entry = CatalogQuery["indicatorCatalog"][number];
 export const catalog = signal<ReadonlyMap<string, Entry> | null>(null);
 export const catalogFault = signal<string | null>(null);
 
-ask(CATALOG, {}).then(
+askOn(
+  CATALOG,
+  {},
+  () => true,
+  (reason) => (catalogFault.value = reason),
+).then(
   ({ data, errors }) => {
     if (data) catalog.value = new Map(data.indicatorCatalog.map((entry) => [entry.name, entry]));
-    else catalogFault.value = errors[0]?.message ?? "The server named no indicators.";
+    catalogFault.value = data ? null : (errors[0]?.message ?? "The server named no indicators.");
   },
   (cause: Error) => (catalogFault.value = cause.message),
 );
@@ -44,7 +49,7 @@ export const isPattern = (entry: Entry) => entry.group === "patterns";
 
 /** EMA 20, Bollinger Bands 20 2: a short name is an abbreviation, and arguments tell two of a kind apart. */
 export function label({ name, arguments: values }: Chosen, entry: Entry): string {
-  const shown = name.length <= 5 ? name.toUpperCase() : entry.title;
+  const shown = name.length <= 5 && !isPattern(entry) ? name.toUpperCase() : entry.title;
   const told = entry.parameters.map((parameter) => [parameter, values[parameter.name] ?? parameter.default] as const);
   const numbers = told.filter(([parameter, value]) => isNumber(parameter) || value !== parameter.default);
   return [shown, ...numbers.map(([, value]) => value)].join(" ");

@@ -6,6 +6,7 @@ import { graphiqlLink } from "../graphiql";
 import { decimals, price } from "../numbers";
 import { repainted } from "../theme";
 import { asset } from "./asset";
+import { catalogFault } from "./catalog";
 import { INTERVALS, interval, isWithinDay, symbol } from "./choice";
 import { Drawing } from "./drawing";
 import { asked, facts, fault, loading, loadOlder, shown } from "./feed";
@@ -35,9 +36,9 @@ export function Chart() {
       <Header
         link={asked.value && graphiqlLink(asked.value, { symbol: symbol.value, interval: interval.value, last: 100 })}
       />
-      {fault.value && (
+      {(fault.value ?? catalogFault.value) && (
         <p class="fault" role="alert">
-          {fault}
+          {fault.value ?? catalogFault.value}
         </p>
       )}
       <div class="canvas" data-bars={shown.value?.columns.epoch.length ?? 0}>

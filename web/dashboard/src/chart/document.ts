@@ -68,7 +68,7 @@ export function chartDocument(chosen: readonly Chosen[], catalog: ReadonlyMap<st
   const [query, fragment] = parts(CHART.toString());
   const [subscription] = parts(CHART_MOVES.toString());
   const indicators = selection(chosen, catalog);
-  return [query, subscription, fragment.replace("{", (brace) => `${brace}${indicators}`)].join("\n");
+  return [query, subscription, `${fragment.trimEnd().slice(0, -1).trimEnd()}${indicators}\n}\n`].join("\n");
 }
 
 function parts(text: string): [operation: string, fragment: string] {

@@ -229,9 +229,17 @@ export class Drawing {
   private point(line: Line, columns: Columns, place: number) {
     const value = columns.series[line.key]?.[place];
     if (value == null) return { time: time(columns, place) };
-    const sign = line.kind === "columns" ? value : line.signKey && columns.series[line.signKey]?.[place];
-    const color = sign == null || sign === "" ? undefined : sign < 0 ? this.colors.down : this.colors.up;
+    const color = this.signColor(line, columns, place);
     return { time: time(columns, place), value, ...(color && { color }) };
+  }
+
+  /** The colour of what rises or falls, up to the next bar; none where it turns there, as nothing leads over. */
+  private signColor(line: Line, columns: Columns, place: number): string | undefined {
+    const signs = columns.series[line.kind === "columns" ? line.key : (line.signKey ?? "")];
+    const sign = signs?.[place];
+    if (sign == null) return undefined;
+    const turns = line.signKey && place + 1 < columns.epoch.length && signs![place + 1] !== sign;
+    return turns ? "transparent" : sign < 0 ? this.colors.down : this.colors.up;
   }
 
   private mark(columns: Columns): void {

@@ -1,7 +1,7 @@
 // The bars of the choice: read, moved on by every tick, and gone back through page by page.
 import { batch, computed, effect, signal } from "@preact/signals";
 
-import { ask, type Result, type UntypedText, watch } from "../connection";
+import { askOn, type Result, type UntypedText, watch } from "../connection";
 import type { Interval } from "../graphql/graphql";
 import { catalog } from "./catalog";
 import { chosen, interval, symbol } from "./choice";
@@ -101,7 +101,7 @@ class Feed {
       "Chart",
     );
     try {
-      const { data, errors } = await ask(document, { ...this.variables, to, last: PAGE });
+      const { data, errors } = await askOn(document, { ...this.variables, to, last: PAGE }, () => !this.ended, fail);
       if (this.ended) return null;
       loading.value = false;
       fault.value = errors[0]?.message ?? null;

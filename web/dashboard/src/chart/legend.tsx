@@ -95,11 +95,12 @@ function PlotValues({ plot }: { plot: Plot }) {
       >
         {plot.label}
       </button>
-      {plot.lines.map((line) => (
-        <span key={line.key} class={`series-${(line.color % 8) + 1}`} title={line.output}>
-          {valueOf(line)}
-        </span>
-      ))}
+      {plot.where !== "marks" &&
+        plot.lines.map((line) => (
+          <span key={line.key} class={`series-${(line.color % 8) + 1}`} title={line.output}>
+            {valueOf(line)}
+          </span>
+        ))}
       <button
         type="button"
         class="remove"

@@ -28,6 +28,9 @@ export function Picker() {
   );
 }
 
+// The many patterns come after what is asked for more often.
+const GROUPS = ["trend", "momentum", "volatility", "volume", "price", "statistics", "cycles", "patterns"];
+
 function Choose() {
   const text = useSignal("");
   const entry = useSignal<Entry | null>(null);
@@ -51,6 +54,7 @@ function Choose() {
     return words.every((word) => all.includes(word));
   });
   const groups = Map.groupBy(found, ({ group }) => group);
+  const ordered = [...groups].sort(([one], [other]) => GROUPS.indexOf(one) - GROUPS.indexOf(other));
   return (
     <>
       <input
@@ -62,12 +66,12 @@ function Choose() {
         value={text.value}
         onInput={(event) => (text.value = event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && found[0]) entry.value = found[0];
+          if (event.key === "Enter" && ordered[0]) entry.value = ordered[0][1][0]!;
         }}
       />
       <div class="found">
         {found.length === 0 && <p class="hint">None has these words.</p>}
-        {[...groups].map(([group, entries]) => (
+        {ordered.map(([group, entries]) => (
           <section key={group} aria-label={group}>
             <h3>{group}</h3>
             <ul>
@@ -111,7 +115,7 @@ function Parameters({ entry, values, verb, done }: ParametersProps) {
       }}
     >
       <h3>{entry.title}</h3>
-      <p class="docs">{entry.docs}</p>
+      <p class="docs">{unwrapped(entry.docs)}</p>
       {entry.parameters.map((parameter) => (
         <label key={parameter.name}>
           {words(parameter.name)}
@@ -156,6 +160,11 @@ function Argument({ parameter, value }: { parameter: Entry["parameters"][number]
       ))}
     </select>
   );
+}
+
+/** Its paragraphs a line each: the width of the dialog breaks them, not that of the source. */
+function unwrapped(docs: string): string {
+  return docs.replace(/(?<!\n)\n(?!\n)/g, " ");
 }
 
 /** standardDeviations → standard deviations */
