@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits long bench format lock web clean
+.PHONY: help install run test check audits pages long bench format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ audits: .venv/.installed-dev ## pass the audits of npm graphql-http, npm graphql
 	npm --prefix tests/gateway/audits ci
 	$(BIN)/python -m pytest -m node tests/gateway
 	$(BIN)/python -m pytest -m tools tests/inside
+
+pages: .venv/.installed web ## prove that web/dist is what the source gives, and use the pages in Chromium (needs Node)
+	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
+	npm --prefix tests/web ci
+	npm --prefix tests/web test
 
 long: .venv/.installed-dev ## pass the long forms of tests
 	$(BIN)/python -m pytest -m long
