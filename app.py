@@ -41,6 +41,7 @@ from db.sealing import token_key
 from db.sessions import SessionStore
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
+from db.spending import Spending, budgets_of
 from db.supply import BarSupply
 from db.tokens import AccessTokens
 from db.users import UserStore
@@ -345,7 +346,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         runs.append(_after(prepared, worker.run))
     await stack.enter_async_context(tended(*runs))
     await _wait_a_while(tried, prepared)
-    documents = Documents(schema, settings, DocumentStore(redis, keys), runner.meter)
+    documents = Documents(schema, settings, DocumentStore(redis, keys), runner.meter, _spending(settings, redis))
     state = State(
         world=world,
         documents=documents,
@@ -406,6 +407,10 @@ def _collecting(world: World, redis: Redis, keys: Keys, hours: Hours, refill: Re
     )
     collector = Collector(redis, keys, world.quote_cache, world.recorder, streams, forming, alerts)
     return Collecting(collector, streams, hours)
+
+
+def _spending(settings: Settings, redis: Redis) -> Spending | None:
+    return Spending(redis, Keys(settings.mode), budgets_of(settings)) if settings.rate_limit == "on" else None
 
 
 def _methods(settings: Settings) -> frozenset[NotificationMethod]:

@@ -64,6 +64,7 @@
     │   ├── Unauthenticated       UNAUTHENTICATED
     │   ├── WrongCredentials      WRONG_CREDENTIALS   e-mail address or password; it never says which
     │   ├── TooManyAttempts       TOO_MANY_ATTEMPTS   `retryAfter` in the details, in seconds
+    │   ├── RateLimited           RATE_LIMITED        likewise
     │   └── Forbidden             FORBIDDEN
     ├── SourceError             what upstream did
     │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
@@ -470,6 +471,12 @@ class TooManyAttempts(AccessError):
     """Tried too often, for this account or from this address."""
 
     code = "TOO_MANY_ATTEMPTS"
+
+
+class RateLimited(AccessError):
+    """The budget of the viewer's tier does not reach for this any more."""
+
+    code = "RATE_LIMITED"
 
 
 class Forbidden(AccessError):

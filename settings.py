@@ -335,6 +335,37 @@ class Settings(BaseSettings):
         le=10_000,
         description="Messages that a WebSocket client may send in a second; over that it is closed (4429).",
     )
+    rate_limit: Literal["on", "off"] = Field(
+        "on", alias="SMARTFIN_RATE_LIMIT", description="`off`: nobody has a budget; for benchmarks."
+    )
+    guest_budget: int = Field(
+        2_000,
+        alias="SMARTFIN_GUEST_BUDGET",
+        ge=1,
+        le=1_000_000_000,
+        description="What the operations of a guest's address may cost in a minute.",
+    )
+    registered_budget: int = Field(
+        6_000,
+        alias="SMARTFIN_REGISTERED_BUDGET",
+        ge=1,
+        le=1_000_000_000,
+        description="What those of a user of the tier REGISTERED may cost in a minute.",
+    )
+    vip_budget: int = Field(
+        60_000,
+        alias="SMARTFIN_VIP_BUDGET",
+        ge=1,
+        le=1_000_000_000,
+        description="What those of a user of the tier VIP may cost in a minute.",
+    )
+    admin_budget: int = Field(
+        600_000,
+        alias="SMARTFIN_ADMIN_BUDGET",
+        ge=1,
+        le=1_000_000_000,
+        description="What those of an admin may cost in a minute.",
+    )
     guest_subscriptions: int = Field(
         10,
         alias="SMARTFIN_GUEST_SUBSCRIPTIONS",

@@ -32,6 +32,7 @@ class Keys:
         self.epoch = f"{self.prefix}market:epoch"
         self.published = f"{self.prefix}documents:published"
         self.attempts = f"{self.prefix}rate_limit:attempts"
+        self.spending = f"{self.prefix}rate_limit"
         self.persisted = f"{self.prefix}documents:persisted"
         self.alert_changes = f"{self.prefix}alerts:changes"
         self.alert_marks = f"{self.prefix}alerts:marks"

@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from starlette.types import Send
 
+from db.spending import WINDOW_S, Spent
 from errors import (
     BodyTooLarge,
     Forbidden,
@@ -15,10 +16,13 @@ from errors import (
     NoData,
     NotAcceptable,
     NothingHere,
+    RateLimited,
+    SmartFinError,
     SourceUnavailable,
     StoreUnavailable,
     SymbolNotFound,
     TookTooLong,
+    TooManyAttempts,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -37,6 +41,8 @@ _STATUSES = {
         (MethodNotAllowed, 405),
         (NotAcceptable, 406),
         (BodyTooLarge, 413),
+        (RateLimited, 429),
+        (TooManyAttempts, 429),
         (UnsupportedMediaType, 415),
         (InternalError, 500),
         (SourceUnavailable, 503),
@@ -70,6 +76,25 @@ def request_id_of(asked: Mapping[bytes, bytes]) -> str:
     """The caller's own, so that logs of both ends can be laid side by side, if it is fit to be logged."""
     given = asked.get(b"x-request-id")
     return given.decode() if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
+
+
+def budget_headers(spent: Spent | None) -> Headers:
+    """What is left of the viewer's budget, and until when (draft-ietf-httpapi-ratelimit-headers)."""
+    if spent is None:
+        return []
+    return [
+        (b"ratelimit-policy", b'"cost";q=%d;w=%d' % (spent.limit, WINDOW_S)),
+        (b"ratelimit", b'"cost";r=%d;t=%d' % (spent.remaining, spent.resets_in_s)),
+    ]
+
+
+def refusal_headers(error: SmartFinError) -> Headers:
+    """What goes with the status of an error."""
+    if isinstance(error, Unauthenticated):
+        return [CHALLENGE]
+    if isinstance(error, RateLimited | TooManyAttempts):
+        return [(b"retry-after", b"%d" % error.details["retryAfter"])]
+    return []
 
 
 async def send_answer(

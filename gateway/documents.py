@@ -18,10 +18,13 @@ from graphql import (
 )
 
 from db.documents import DocumentStore, document_hash
+from db.spending import Spending
 from errors import (
+    DocumentError,
     DocumentNotAllowed,
     DocumentNotFound,
     IntrospectionDisabled,
+    LimitExceeded,
     OperationNotFound,
     PersistedQueryMismatch,
     PersistedQueryNotFound,
@@ -35,10 +38,17 @@ from gateway.limits.fields import check_fields, opened
 from gateway.limits.text import parsed
 from gateway.meter import Meter, Timed
 from gateway.request import GraphQLRequest
+from resolvers.world import Context
 from schema.build import Schema
 from settings import Settings
 
 logger = logging.getLogger(__name__)
+
+LEAST_COST = 1
+"""What the cheapest operation costs of a viewer's budget."""
+
+REFUSED_COST = 5
+"""What a document costs that is not served: reading and validating it is work, too."""
 
 MAX_VALIDATION_ERRORS = 5
 """More than a person reads at once; the next one ends the validation, and says so."""
@@ -78,11 +88,19 @@ class _Document:
 class Documents:
     """The door for every operation, whatever carried it."""
 
-    def __init__(self, schema: Schema, settings: Settings, store: DocumentStore, meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        settings: Settings,
+        store: DocumentStore,
+        meter: Meter | None = None,
+        spending: Spending | None = None,
+    ) -> None:
         self._schema = schema.core
         self._settings = settings
         self._store = store
         self._meter = meter or Meter()
+        self._spending = spending
         introspection = () if settings.introspection else (_NoIntrospection,)
         self._rules = (*introspection, *specified_rules)
         self._kept: OrderedDict[str, _Document] = OrderedDict()
@@ -91,21 +109,26 @@ class Documents:
         self.hits = 0
         self.misses = 0
 
-    async def prepare(self, request: GraphQLRequest) -> Operation:
-        """The operation that a request names, ready to be executed with the request's variables.
+    async def prepare(self, context: Context, request: GraphQLRequest) -> Operation:
+        """The operation that a request names, paid for and ready to be executed with the request's variables.
 
-        Raises DocumentError and LimitExceeded for what is wrong with it, StoreUnavailable where a document must be
-        looked up and Redis does not answer.
+        Raises DocumentError and LimitExceeded for what is wrong with it, RateLimited where the viewer's budget does
+        not reach, StoreUnavailable where a document must be looked up and Redis does not answer.
         """
         start = perf_counter()
-        return self._ready(await self._document(request), request, start)
+        try:
+            document = await self._document(request)
+        except (DocumentError, LimitExceeded):
+            await self._pay(context, REFUSED_COST)
+            raise
+        return await self._ready(context, document, request, start)
 
-    async def prepare_own(self, request: GraphQLRequest) -> Operation:
+    async def prepare_own(self, context: Context, request: GraphQLRequest) -> Operation:
         """As `prepare`, for the text of a door of ours, which is served also where only published documents are."""
         assert request.query is not None
         start = perf_counter()
         sha256 = document_hash(request.query)
-        return self._ready(self._named(sha256, self._of(sha256, request.query)), request, start)
+        return await self._ready(context, self._named(sha256, self._of(sha256, request.query)), request, start)
 
     def __len__(self) -> int:
         """How many documents are kept."""
@@ -116,14 +139,19 @@ class Documents:
         for operation in self._prepared(text).operations.values():
             check_cost(operation.prices, {}, self._settings)
 
-    def _ready(self, document: _Document, request: GraphQLRequest, start: float) -> Operation:
+    async def _ready(self, context: Context, document: _Document, request: GraphQLRequest, start: float) -> Operation:
         operation = _chosen(document, request.operation_name)
         variables = request.variables or {}
         if variables:
             check_variables(variables, self._settings)
-        check_cost(operation.prices, variables, self._settings)
+        cost = check_cost(operation.prices, variables, self._settings)
+        await self._pay(context, max(cost, LEAST_COST))
         operation.timed.prepare.observe(perf_counter() - start)
         return operation
+
+    async def _pay(self, context: Context, cost: int) -> None:
+        if self._spending is not None:
+            context.spent = await self._spending.spend(context.viewer, context.address, cost)
 
     async def _document(self, request: GraphQLRequest) -> _Document:
         if request.document_id is not None:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 import logs
 import tracing
 from errors import InternalError, InvalidParameter, MethodNotAllowed, NothingHere, SmartFinError
-from gateway.answer import CHALLENGE, Answer, request_id_of, send_answer
+from gateway.answer import Answer, budget_headers, refusal_headers, request_id_of, send_answer
 from gateway.auth import address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
 from gateway.deadline import ClientGone, Deadline
@@ -62,7 +62,9 @@ class Asked:
 
     async def prepare(self, document: str, variables: Mapping[str, Any]) -> Operation:
         """The operation, within the limits of every GraphQL request. Raises LimitExceeded."""
-        operation = await self._documents.prepare_own(GraphQLRequest(query=document, variables=dict(variables)))
+        operation = await self._documents.prepare_own(
+            self.context, GraphQLRequest(query=document, variables=dict(variables))
+        )
         self.timed = operation.timed
         return operation
 
@@ -128,6 +130,7 @@ class DoorRoute:
             logger.exception("request %s failed", request_id)
             answer = self._refused(unexpected(request_id), asked)
         asked.timed.answered(start)
+        answer.headers = [*answer.headers, *budget_headers(context.spent)]
         await send_answer(send, answer, headers, request_id, settings.compress_from_bytes)
 
     async def _answer(self, scope: Scope, asked: Asked) -> Answer:
@@ -152,8 +155,7 @@ class DoorRoute:
         if not asked.is_counted:
             self._runner.meter.errors[error.code] += 1
         answer = self._refuse(error)
-        if answer.status == 401:
-            answer.headers = [*answer.headers, CHALLENGE]
+        answer.headers = [*answer.headers, *refusal_headers(error)]
         if answer.status == 405:
             answer.headers = [*answer.headers, _ALLOW]
         return answer

@@ -20,7 +20,7 @@ from errors import (
     SmartFinError,
     UnsupportedMediaType,
 )
-from gateway.answer import CHALLENGE, Answer, request_id_of, send_answer, status_of
+from gateway.answer import Answer, budget_headers, refusal_headers, request_id_of, send_answer, status_of
 from gateway.assets import GRAPHIQL
 from gateway.auth import Admission, address_of, authorization_of
 from gateway.caching import is_known, is_settled, kept_headers
@@ -72,7 +72,7 @@ class GraphQLEndpoint:
                 deadline.received()
                 if media_type != EVENT_STREAM:
                     with tracing.request():
-                        operation = await _prepared(scope, request)
+                        operation = await _prepared(scope, context, request)
                         timed = operation.timed
                         answer = await self._answer(scope, headers, operation, request, context, media_type or JSON)
         except ClientGone:
@@ -89,6 +89,7 @@ class GraphQLEndpoint:
                 await self._events.serve(scope, receive, send, request, partial(_prepared, scope), context, admission)
                 return
         timed.answered(start)
+        answer.headers = [*answer.headers, *budget_headers(context.spent)]
         await send_answer(send, answer, headers, request_id, self._settings.compress_from_bytes)
 
     async def _request(
@@ -132,8 +133,7 @@ class GraphQLEndpoint:
         well_formed = isinstance(error, DocumentError | LimitExceeded) and media_type == JSON
         shown = media_type if media_type and media_type != EVENT_STREAM else JSON
         answer = _answer(encoded_refusal(error), shown, status_of(error.code, 200 if well_formed else 400))
-        if answer.status == 401:
-            answer.headers = [*answer.headers, CHALLENGE]
+        answer.headers = [*answer.headers, *refusal_headers(error)]
         if answer.status == 405:
             answer.headers = [*answer.headers, (b"allow", b"GET, POST")]
         return answer
@@ -170,8 +170,8 @@ class GraphQLEndpoint:
         return request
 
 
-async def _prepared(scope: Scope, request: GraphQLRequest) -> Operation:
-    operation: Operation = await scope["state"]["documents"].prepare(request)
+async def _prepared(scope: Scope, context: Context, request: GraphQLRequest) -> Operation:
+    operation: Operation = await scope["state"]["documents"].prepare(context, request)
     if scope["method"] == "GET" and operation.type is OperationType.MUTATION:
         raise MethodNotAllowed("GET is for what changes nothing; send a mutation by POST.")
     return operation

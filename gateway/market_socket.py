@@ -124,12 +124,12 @@ class Connection:
         admission: Admission,
         address: str,
     ) -> None:
+        self._address = address
         self._runner = runner
         self._outbox = outbox
         self._world = world
         self._documents = documents
         self._admission = admission
-        self._address = address
         self._watched: dict[str, Run] = {}
         self._admitting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None

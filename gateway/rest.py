@@ -17,6 +17,7 @@ from errors import (
     InvalidSymbols,
     InvalidToDate,
     NotAcceptable,
+    RateLimited,
     RequestError,
     SmartFinError,
 )
@@ -107,7 +108,9 @@ def api(runner: Runner, openapi: bytes) -> list[BaseRoute]:
 
 def refused(error: SmartFinError) -> Answer:
     """The envelope of an error; its details join the code and the message."""
-    told = {"code": error.code, "message": str(error)} | error.extensions
+    told = {"message": str(error)} | error.extensions
+    if isinstance(error, RateLimited):
+        told["code"] = "RATE_LIMIT_EXCEEDED"
     otherwise = 400 if isinstance(error, RequestError) else 502
     return _enveloped({"success": False, "error": told}, status_of(error.code, otherwise))
 

@@ -25,7 +25,7 @@ from live.tending import is_ending
 from resolvers.world import Context
 from settings import Settings
 
-Prepare = Callable[[GraphQLRequest], Awaitable[Operation]]
+Prepare = Callable[[Context, GraphQLRequest], Awaitable[Operation]]
 """Finds the operation of a request. Raises a SmartFinError where it is not served."""
 
 
@@ -93,7 +93,7 @@ class Run:
         try:
             try:
                 with tracing.request():
-                    operation = await prepare(request)
+                    operation = await prepare(context, request)
                     timed = operation.timed
                     if operation.type is OperationType.SUBSCRIPTION:
                         source = await self._subscribe(operation, request, context)

@@ -6,6 +6,7 @@ from typing import Final
 from strawberry.types import Info
 
 from db.sessions import Session
+from db.spending import Spent
 from db.users import Account
 from errors import EmailTaken, Forbidden, InvalidEmail, InvalidPassword, Unauthenticated, WrongCredentials
 from people import parse_email
@@ -20,6 +21,11 @@ async def me(info: Info[Context, None]) -> Account | None:
     viewer = info.context.viewer
     account = None if viewer.user_id is None else await info.context.world.users.get(viewer.user_id)
     return account and replace(account, tier=viewer.tier)
+
+
+async def rate_limit(info: Info[Context, None]) -> Spent | None:
+    """What this request has cost, and what is left of the viewer's budget; None where nobody has one."""
+    return info.context.spent
 
 
 async def sign_up(info: Info[Context, None], email: str, password: str) -> Session:

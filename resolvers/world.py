@@ -20,6 +20,7 @@ from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.sessions import SessionStore
 from db.source_stats import SourceStatsStore
+from db.spending import Spent
 from db.supply import BarSupply
 from db.users import UserStore
 from db.webhook_secrets import WebhookSecrets
@@ -91,7 +92,8 @@ class World:
 class Context:
     """What goes along with one request.
 
-    `address` is where it comes from, of IPv6 the network of 64 bits; `settled` counts its root fields whose answers can
+    `address` is where it comes from, of IPv6 the network of 64 bits; `spent` is what it has paid,
+    None where nobody has a budget; `settled` counts its root fields whose answers can
     hardly change any more.
     """
 
@@ -99,6 +101,7 @@ class Context:
     request_id: str = field(default_factory=lambda: token_hex(16))
     viewer: Viewer = GUEST
     address: str = ""
+    spent: Spent | None = None
     settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
 

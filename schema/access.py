@@ -36,6 +36,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "Query.route": ALL,
     "Query.backfillJob": ADMIN,
     "Query.me": Access(own=True),
+    "Query.rateLimit": Access(own=True),
     "Query.alerts": OWNER,
     "Query.alertEvents": OWNER,
     "Query.webhookSecret": OWNER,

@@ -3,7 +3,7 @@
 import strawberry
 
 import resolvers.enums  # noqa: F401 - they are marked before any type is made of them
-from resolvers.accounts import me, refresh_session, sign_in, sign_out, sign_up
+from resolvers.accounts import me, rate_limit, refresh_session, sign_in, sign_out, sign_up
 from resolvers.alerts import (
     alert_events,
     alerts,
@@ -22,7 +22,7 @@ from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
-from schema.account import Session, User
+from schema.account import RateLimit, Session, User
 from schema.alert import Alert, AlertEvent, AlertEventConnection
 from schema.asset import Asset, AssetConnection
 from schema.backfill import BackfillJob
@@ -64,6 +64,9 @@ class Query:
     )
     backfill_job: BackfillJob | None = resolved_by(
         backfill_job, "Admin. How a backfill stands, for a week after it has ended; null if nobody knows it."
+    )
+    rate_limit: RateLimit | None = resolved_by(
+        rate_limit, "The viewer's budget after this request; null where nobody has one."
     )
     me: User | None = resolved_by(me, "Who asks; null for a guest.")
     alerts: list[Alert] = resolved_by(

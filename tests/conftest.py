@@ -22,6 +22,7 @@ from db.database import Database
 from db.migrate import migrate
 from db.partitions import Partitions
 from db.redis import Keys, connect
+from people import Tier
 from tests.people import SECRET
 from tests.servers import database_url, redis_url, servers
 
@@ -32,6 +33,9 @@ hypothesis.settings.register_profile("smartfin", deadline=None)
 hypothesis.settings.load_profile("smartfin")
 
 ROOT = Path(__file__).parent.parent
+BUDGETS = {f"SMARTFIN_{tier}_BUDGET": "1000000000" for tier in Tier}
+"""All tests ask from one address."""
+
 SMARTFIN = Path(sys.executable).with_name("smartfin")
 
 
@@ -78,6 +82,7 @@ def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "SMARTFIN_SECRET_KEY": SECRET,
+            **BUDGETS,
             **environment,
         },
         stdout=subprocess.PIPE,

@@ -51,8 +51,8 @@ def priced(schema: GraphQLSchema, operation: OperationDefinitionNode, fragments:
     return _Prices(schema, operation, fragments).of(root, operation.selection_set, set())
 
 
-def check_cost(fields: Sequence[Priced], variables: Mapping[str, Any], limits: Settings) -> None:
-    """Add up a request's cost with its variables. Raises TooCostly."""
+def check_cost(fields: Sequence[Priced], variables: Mapping[str, Any], limits: Settings) -> int:
+    """A request's cost with its variables. Raises TooCostly."""
     cost = _cost(fields, variables)
     if cost > limits.max_cost:
         raise TooCostly(
@@ -60,6 +60,7 @@ def check_cost(fields: Sequence[Priced], variables: Mapping[str, Any], limits: S
             cost=cost,
             limit=limits.max_cost,
         )
+    return cost
 
 
 def _cost(fields: Sequence[Priced], variables: Mapping[str, Any]) -> int:

@@ -27,6 +27,7 @@ COSTS = {
     "Query.route": Cost(5),
     "Query.backfillJob": Cost(1),
     "Query.me": Cost(1),
+    "Query.rateLimit": FREE,
     "Query.alerts": Cost(5),
     "Query.alertEvents": Cost(1, times="first"),
     "Query.webhookSecret": Cost(1),

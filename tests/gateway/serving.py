@@ -23,8 +23,12 @@ from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from gateway.udf import udf
 from gateway.wire import WebSocketProtocol
+from resolvers.world import Context
 from schema.build import Schema, build_schema
 from settings import Settings
+
+NOBODY = cast(Context, SimpleNamespace())
+"""A context of which nothing is asked."""
 
 
 class NoStore:

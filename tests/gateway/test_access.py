@@ -232,8 +232,26 @@ async def webhook_secret(server: Running, database: Database) -> None:
     assert secrets[0] != secrets[1]
 
 
+async def rate_limit(server: Running, database: Database) -> None:
+    """What one spends another does not."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    document = "{ rateLimit { remaining cost resetsAt } }"
+
+    async def told() -> list[Any]:
+        return [(await server.data(document, authorization=shown))["rateLimit"] for shown in (ann, ann, joe)]
+
+    answers = await told()
+    if len({answer["resetsAt"] for answer in answers}) > 1:  # a minute has just ended
+        answers = await told()
+    first, second, others = answers
+    assert first["cost"] == 1
+    assert second["remaining"] == first["remaining"] - 1
+    assert others["remaining"] > second["remaining"]
+
+
 SCENARIOS: dict[str, Scenario] = {
     "Query.me": me,
+    "Query.rateLimit": rate_limit,
     "Query.alerts": alerts,
     "Query.alertEvents": fires,
     "Query.webhookSecret": webhook_secret,

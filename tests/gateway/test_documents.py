@@ -24,7 +24,7 @@ from gateway.request import GraphQLRequest
 from schema.build import build_schema
 from settings import Settings
 from tests.conftest import ROOT, SMARTFIN
-from tests.gateway.serving import NoStore, serving, world
+from tests.gateway.serving import NOBODY, NoStore, serving, world
 
 SCHEMA = build_schema()
 TEXT = "query Names { __typename }"
@@ -42,7 +42,7 @@ def documents(store: DocumentStore | None = None, **settings: Any) -> Documents:
 
 async def refusal(asked: Documents, request: GraphQLRequest) -> str:
     with pytest.raises(SmartFinError) as refused:
-        await asked.prepare(request)
+        await asked.prepare(NOBODY, request)
     return refused.value.code
 
 
@@ -61,9 +61,9 @@ async def test_a_document_is_parsed_and_validated_once(monkeypatch: pytest.Monke
 
         monkeypatch.setattr(module, name, counted)
     asked = documents()
-    first = await asked.prepare(GraphQLRequest(query=TEXT))
-    assert await asked.prepare(GraphQLRequest(query=TEXT, operation_name="Names")) is first
-    assert await asked.prepare(by_hash(document_hash(TEXT))) is first
+    first = await asked.prepare(NOBODY, GraphQLRequest(query=TEXT))
+    assert await asked.prepare(NOBODY, GraphQLRequest(query=TEXT, operation_name="Names")) is first
+    assert await asked.prepare(NOBODY, by_hash(document_hash(TEXT))) is first
     assert calls == ["parsed", "validate"]
 
 
@@ -71,7 +71,8 @@ async def test_one_document_may_hold_several_operations() -> None:
     asked = documents()
     both = f"{TEXT} {OTHER}"
     names = [
-        (await asked.prepare(GraphQLRequest(query=both, operation_name=name))).name for name in ("Names", "Others")
+        (await asked.prepare(NOBODY, GraphQLRequest(query=both, operation_name=name))).name
+        for name in ("Names", "Others")
     ]
     assert names == ["Names", "Others"]
     assert await refusal(asked, GraphQLRequest(query=both)) == "OPERATION_NOT_FOUND"
@@ -84,22 +85,22 @@ async def test_one_document_may_hold_several_operations() -> None:
 
 async def test_the_least_lately_used_goes_first() -> None:
     asked = documents(document_cache_count=2)
-    first = await asked.prepare(GraphQLRequest(query=TEXT))
-    await asked.prepare(GraphQLRequest(query=OTHER))
-    assert await asked.prepare(GraphQLRequest(query=TEXT)) is first
-    await asked.prepare(GraphQLRequest(query="{ __typename }"))
-    assert await asked.prepare(GraphQLRequest(query=TEXT)) is first
+    first = await asked.prepare(NOBODY, GraphQLRequest(query=TEXT))
+    await asked.prepare(NOBODY, GraphQLRequest(query=OTHER))
+    assert await asked.prepare(NOBODY, GraphQLRequest(query=TEXT)) is first
+    await asked.prepare(NOBODY, GraphQLRequest(query="{ __typename }"))
+    assert await asked.prepare(NOBODY, GraphQLRequest(query=TEXT)) is first
     kept = asked.kept_bytes
-    await asked.prepare(GraphQLRequest(query=OTHER))
-    assert await asked.prepare(GraphQLRequest(query=TEXT)) is first
+    await asked.prepare(NOBODY, GraphQLRequest(query=OTHER))
+    assert await asked.prepare(NOBODY, GraphQLRequest(query=TEXT)) is first
     assert asked.kept_bytes == pytest.approx(kept, rel=0.5)
 
 
 async def test_a_text_sent_with_its_hash_is_known_to_every_process(store: DocumentStore) -> None:
     sha256 = document_hash(TEXT)
     assert await refusal(documents(store), by_hash(sha256)) == "PERSISTED_QUERY_NOT_FOUND"
-    assert (await documents(store).prepare(by_hash(sha256, TEXT))).name == "Names"
-    assert (await documents(store).prepare(by_hash(sha256))).name == "Names"
+    assert (await documents(store).prepare(NOBODY, by_hash(sha256, TEXT))).name == "Names"
+    assert (await documents(store).prepare(NOBODY, by_hash(sha256))).name == "Names"
 
 
 async def test_a_text_under_another_hash_is_refused_and_not_kept(store: DocumentStore) -> None:
@@ -126,10 +127,10 @@ async def test_a_published_document_is_served_by_its_id_and_by_its_hash(store: D
     await store.publish({"names-1": TEXT})
     for only in (False, True):
         asked = documents(store, documents_only=only)
-        first = await asked.prepare(GraphQLRequest(document_id="names-1"))
+        first = await asked.prepare(NOBODY, GraphQLRequest(document_id="names-1"))
         assert first.name == "Names"
-        assert await asked.prepare(GraphQLRequest(document_id=f"sha256:{document_hash(TEXT)}")) is first
-        assert await asked.prepare(by_hash(document_hash(TEXT))) is first
+        assert await asked.prepare(NOBODY, GraphQLRequest(document_id=f"sha256:{document_hash(TEXT)}")) is first
+        assert await asked.prepare(NOBODY, by_hash(document_hash(TEXT))) is first
         assert await refusal(asked, GraphQLRequest(document_id="names-2")) == "DOCUMENT_NOT_FOUND"
 
 
@@ -141,17 +142,17 @@ async def test_with_an_allow_list_nothing_else_is_served(store: DocumentStore) -
     assert await refusal(asked, by_hash(document_hash(OTHER))) == "DOCUMENT_NOT_FOUND"
     assert await refusal(asked, by_hash(document_hash(OTHER), OTHER)) == "DOCUMENT_NOT_FOUND"
     # Nor by a text beside the hash of another: the hash alone is looked at.
-    assert (await asked.prepare(by_hash(document_hash(TEXT), OTHER))).name == "Names"
+    assert (await asked.prepare(NOBODY, by_hash(document_hash(TEXT), OTHER))).name == "Names"
 
 
 async def test_where_redis_is_away_texts_are_served_and_the_rest_says_so() -> None:
     nowhere = connect("redis://127.0.0.1:1")
     asked = documents(DocumentStore(nowhere, Keys("none")))
-    assert await asked.prepare(GraphQLRequest(query=TEXT))
-    assert await asked.prepare(by_hash(document_hash(TEXT)))
+    assert await asked.prepare(NOBODY, GraphQLRequest(query=TEXT))
+    assert await asked.prepare(NOBODY, by_hash(document_hash(TEXT)))
     assert await refusal(asked, by_hash(document_hash(OTHER))) == "STORE_UNAVAILABLE"
     assert await refusal(asked, GraphQLRequest(document_id="names-1")) == "STORE_UNAVAILABLE"
-    assert (await asked.prepare(by_hash(document_hash(OTHER), OTHER))).name == "Others"
+    assert (await asked.prepare(NOBODY, by_hash(document_hash(OTHER), OTHER))).name == "Others"
     await nowhere.aclose()
 
 
@@ -230,24 +231,24 @@ async def test_a_stream_of_distinct_documents_leaves_no_more_than_the_bounds() -
     before = alive()
     by_count = documents(document_cache_count=20)
     for number in range(100):
-        await by_count.prepare(distinct(number))
+        await by_count.prepare(NOBODY, distinct(number))
     assert alive() - before == 20
     by_bytes = documents(document_cache_bytes=262_144)
     for number in range(100):
-        await by_bytes.prepare(distinct(number))
+        await by_bytes.prepare(NOBODY, distinct(number))
     assert 10 < alive() - before - 20 < 25
     assert 200_000 < by_bytes.kept_bytes <= 262_144
 
 
 async def test_what_documents_are_said_to_take_is_what_they_take() -> None:
     asked = documents()
-    await asked.prepare(distinct(0))
+    await asked.prepare(NOBODY, distinct(0))
     gc.collect()
     tracemalloc.start()
     try:
         said = asked.kept_bytes
         for number in range(1, 51):
-            await asked.prepare(distinct(number))
+            await asked.prepare(NOBODY, distinct(number))
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()
     finally:
@@ -260,10 +261,10 @@ async def test_what_documents_are_said_to_take_is_what_they_take() -> None:
 async def test_a_hundred_thousand_documents_take_no_more_than_thirty_megabytes() -> None:
     asked = documents()
     process = psutil.Process()
-    await asked.prepare(distinct(0))
+    await asked.prepare(NOBODY, distinct(0))
     gc.collect()
     before = process.memory_info().rss
     for number in range(1, 100_000):
-        await asked.prepare(distinct(number))
+        await asked.prepare(NOBODY, distinct(number))
     grown = process.memory_info().rss - before
     assert grown <= 30 * 1024 * 1024

@@ -13,7 +13,7 @@ from gateway.limits.costs import COSTS
 from gateway.request import GraphQLRequest
 from schema.build import build_schema
 from settings import Settings
-from tests.gateway.serving import NoStore
+from tests.gateway.serving import NOBODY, NoStore
 
 SCHEMA = build_schema()
 LIMITS: dict[str, Any] = {
@@ -35,7 +35,7 @@ LIMITS: dict[str, Any] = {
 async def prepared(query: str, limits: dict[str, Any], **variables: Any) -> Operation:
     documents = Documents(SCHEMA, Settings(**limits), cast(DocumentStore, NoStore()))
     name = "A" if "query A" in query else None
-    return await documents.prepare(GraphQLRequest(query=query, operation_name=name, variables=variables))
+    return await documents.prepare(NOBODY, GraphQLRequest(query=query, operation_name=name, variables=variables))
 
 
 def aliases(count: int) -> str:

@@ -53,7 +53,7 @@ async def made_of(selection: str) -> CompiledExecutor:
 async def asked_by(viewer: Viewer, query: str) -> CompiledExecutor:
     documents = Documents(build_schema(), Settings(), cast(DocumentStore, NoStore()))
     context = Context(world=cast(World, world()), request_id="1", viewer=viewer)
-    executor = (await documents.prepare(GraphQLRequest.of({"query": query}))).compiled.executor({}, context)
+    executor = (await documents.prepare(context, GraphQLRequest.of({"query": query}))).compiled.executor({}, context)
     assert isinstance(executor, CompiledExecutor)
     return executor
 
