@@ -135,8 +135,8 @@ async def test_a_setting_by_name_beats_production() -> None:
         assert answer == {"data": {"__type": {"name": "Quote"}}}
 
 
-def test_the_files_of_graphiql_are_not_served_in_production() -> None:
+def test_graphiql_and_the_metrics_are_not_served_to_clients_in_production() -> None:
     def paths(**settings: Any) -> set[str]:
         return {getattr(route, "path", "") for route in create_app(Settings(**settings)).routes}
 
-    assert paths() - paths(production=True) == {"/assets/graphiql"}
+    assert paths() - paths(production=True) == {"/assets/graphiql", "/metrics"}
