@@ -339,28 +339,28 @@ class Settings(BaseSettings):
         "on", alias="SMARTFIN_RATE_LIMIT", description="`off`: nobody has a budget; for benchmarks."
     )
     guest_budget: int = Field(
-        2_000,
+        10_000,
         alias="SMARTFIN_GUEST_BUDGET",
         ge=1,
         le=1_000_000_000,
         description="What the operations of a guest's address may cost in a minute.",
     )
     registered_budget: int = Field(
-        6_000,
+        20_000,
         alias="SMARTFIN_REGISTERED_BUDGET",
         ge=1,
         le=1_000_000_000,
         description="What those of a user of the tier REGISTERED may cost in a minute.",
     )
     vip_budget: int = Field(
-        60_000,
+        100_000,
         alias="SMARTFIN_VIP_BUDGET",
         ge=1,
         le=1_000_000_000,
         description="What those of a user of the tier VIP may cost in a minute.",
     )
     admin_budget: int = Field(
-        600_000,
+        1_000_000,
         alias="SMARTFIN_ADMIN_BUDGET",
         ge=1,
         le=1_000_000_000,

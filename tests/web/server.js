@@ -22,6 +22,7 @@ export class Server {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
       SMARTFIN_DATA_DIR: join(server.#folder, "data"),
+      SMARTFIN_GUEST_BUDGET: "1000000", // all tests ask from one address
       ...environment,
     };
     if (imported) await server.#import(imported);

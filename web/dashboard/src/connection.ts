@@ -80,7 +80,8 @@ async function waited(retries: number): Promise<void> {
   });
 }
 
-/** The answer to a query or mutation. It waits while the connection is lost; fails if the operation is refused whole. */
+/** The answer to a query or mutation. It waits while the connection is lost; fails if the operation is refused whole,
+ *  for another reason than that the budget of the minute is spent. */
 export function ask<Data, Variables extends Record<string, unknown>>(
   document: Text<Data, Variables>,
   variables: Variables,
@@ -89,14 +90,14 @@ export function ask<Data, Variables extends Record<string, unknown>>(
     let result: Result<Data> | undefined;
     client.subscribe<Data>(payload(document, variables), {
       next: ({ data, errors }) => (result = { data: data ?? null, errors: (errors ?? []) as readonly Fault[] }),
-      error: (cause) => failed(new Error(explained(cause))),
+      error: (cause) => (isLimited(cause) ? answered({ data: null, errors: cause }) : failed(new Error(explained(cause)))),
       complete: () => (result ? answered(result) : failed(new Error("The server gave no answer."))),
     });
   });
 }
 
 // What passes by itself, if one waits.
-const PASSING = new Set(["STORE_UNAVAILABLE", "SOURCE_UNAVAILABLE", "REQUEST_TIMEOUT", "INTERNAL_ERROR"]);
+const PASSING = new Set(["RATE_LIMITED", "STORE_UNAVAILABLE", "SOURCE_UNAVAILABLE", "REQUEST_TIMEOUT", "INTERNAL_ERROR"]);
 
 /** As `ask`, again and again for as long as it is `wanted` and what is wrong may pass; `told` hears what that is. */
 export async function askOn<Data, Variables extends Record<string, unknown>>(
@@ -110,8 +111,13 @@ export async function askOn<Data, Variables extends Record<string, unknown>>(
     const passing = result.errors.find(({ extensions }) => PASSING.has(String(extensions?.code)));
     if (!passing || !wanted()) return result;
     told(passing.message);
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    const least = Number(passing.extensions?.retryAfter ?? 0) * 1000;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(wait, least)));
   }
+}
+
+function isLimited(cause: unknown): cause is readonly Fault[] {
+  return Array.isArray(cause) && cause.some(({ extensions }: Fault) => extensions?.code === "RATE_LIMITED");
 }
 
 /** Every result of a subscription, begun anew whenever it or the connection ends; the answer stops it. */
