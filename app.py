@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 import logs
 import tracing
+from db.alarms import TOLD_BY, AlarmStore
 from db.alert_bus import AlertBus
 from db.alerts import AlertStore
 from db.archive import Archive
@@ -71,6 +72,7 @@ from jobs.retention import Retention
 from jobs.sms import Sms
 from jobs.webhook import Webhooks
 from jobs.worker import Worker
+from live.alarms import Alarms
 from live.alert_feed import AlertFeed
 from live.alerts import AlertWatch
 from live.bars import FormingBars
@@ -286,8 +288,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     bars = BarStore(database, partitions, Archive(database, settings.archive_url))
     supply = BarSupply(bars, router)
     stack.push_async_callback(supply.aclose)
-    cache = QuoteCache(redis, keys, settings.quote_keep_seconds)
-    quote_store = QuoteStore(database, partitions)
+    cache, quote_store = QuoteCache(redis, keys, settings.quote_keep_seconds), QuoteStore(database, partitions)
     alert_store, alert_bus = AlertStore(database), AlertBus(redis, keys)
     hub = Hub(redis, keys, cache, LiveBars(redis, keys))
     world = World(
@@ -333,13 +334,14 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     pulse = Pulse()
     runs: list[Run] = [prepare, pulse.run, world.hub.run, world.alert_feed.run, world.recorder.run, hours.run]
     runs.append(Ledger(router, world.source_stats).run)
-    collecting, worker = None, None
+    collecting = worker = None
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
         refill, alerts = Refill(supply), AlertWatch(FireStore(database), alert_bus, partial(measured, world))
         collecting = _collecting(world, redis, keys, hours, refill, alerts)
-        runs += [refill.run, _after(prepared, alerts.run), collecting.collector.run]
+        alarms = _alarms(settings, world, redis, keys, hours, database)
+        runs += [refill.run, _after(prepared, alerts.run), _after(prepared, alarms.run), collecting.collector.run]
         waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
         stack.push_async_callback(waiting.aclose)
         worker = _worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
@@ -407,6 +409,11 @@ def _collecting(world: World, redis: Redis, keys: Keys, hours: Hours, refill: Re
     )
     collector = Collector(redis, keys, world.quote_cache, world.recorder, streams, forming, alerts)
     return Collecting(collector, streams, hours)
+
+
+def _alarms(settings: Settings, world: World, redis: Redis, keys: Keys, hours: Hours, database: Database) -> Alarms:
+    store = AlarmStore(database, _methods(settings) & TOLD_BY)
+    return Alarms(store, world.alert_bus, world.router.health, world.jobs, redis, keys, world.quote_cache, hours)
 
 
 def _spending(settings: Settings, redis: Redis) -> Spending | None:

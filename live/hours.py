@@ -16,6 +16,11 @@ _HOME: Final = "XNYS"
 """The market of a symbol whose spelling names none."""
 
 
+def market_code(symbol: str) -> str:
+    """The market whose hours count for the symbol."""
+    return venue(symbol).market_code or _HOME
+
+
 class Hours:
     """Answers at once: from the calendar if it is in memory, else «closed» until it has been brought there."""
 
@@ -28,7 +33,7 @@ class Hours:
         """Whether the symbol's market trades in its regular session now."""
         if self._always_open:
             return True
-        code = venue(symbol).market_code or _HOME
+        code = market_code(symbol)
         if not calendar.is_loaded(code):
             self._wanted.add(code)
             return False
