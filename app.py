@@ -46,6 +46,7 @@ from db.spending import Spending, budgets_of
 from db.supply import BarSupply
 from db.tokens import AccessTokens
 from db.users import UserStore
+from db.watchlists import WatchlistStore
 from db.webhook_secrets import WebhookSecrets
 from errors import StoreUnavailable
 from gateway.assets import DASHBOARD, GRAPHIQL, dashboard
@@ -315,6 +316,8 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         alert_bus=alert_bus,
         alert_feed=AlertFeed(alert_store, alert_bus),
         alerts_per_user=settings.alerts_per_user,
+        watchlists=WatchlistStore(database, redis, keys),
+        watchlists_per_user=settings.watchlists_per_user,
         notification_methods=_methods(settings),
         webhook_secrets=WebhookSecrets(settings),
         accounts=_accounts(settings, database, redis, tokens, stack),

@@ -24,6 +24,8 @@
     │   ├── TooManyOperations     TOO_MANY_OPERATIONS
     │   ├── TooManyAlerts         TOO_MANY_ALERTS
     │   ├── AlertNotFound         ALERT_NOT_FOUND
+    │   ├── TooManyWatchlists     TOO_MANY_WATCHLISTS
+    │   ├── WatchlistNotFound     WATCHLIST_NOT_FOUND
     │   ├── NotificationRefused   NOTIFICATION_REFUSED
     │   ├── UnsupportedInterval   UNSUPPORTED_INTERVAL
     │   ├── NoData                NO_DATA
@@ -235,6 +237,18 @@ class AlertNotFound(RequestError):
     """The viewer has no alert of this id."""
 
     code = "ALERT_NOT_FOUND"
+
+
+class TooManyWatchlists(RequestError):
+    """As many watchlists as one user may have."""
+
+    code = "TOO_MANY_WATCHLISTS"
+
+
+class WatchlistNotFound(RequestError):
+    """The viewer has no watchlist of this id."""
+
+    code = "WATCHLIST_NOT_FOUND"
 
 
 class NotificationRefused(RequestError):

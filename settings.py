@@ -383,6 +383,13 @@ class Settings(BaseSettings):
     alerts_per_user: int = Field(
         500, alias="SMARTFIN_ALERTS_PER_USER", ge=1, description="Alerts that a user may have."
     )
+    watchlists_per_user: int = Field(
+        20,
+        alias="SMARTFIN_WATCHLISTS_PER_USER",
+        ge=1,
+        le=1000,
+        description="Watchlists that a user may have, each of 100 symbols at most.",
+    )
     smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = Field(
         None,
         alias="SMARTFIN_SMTP_URL",

@@ -1,5 +1,7 @@
 """The one Redis client of a process, and the name of every key and channel."""
 
+from uuid import UUID
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -66,6 +68,10 @@ class Keys:
     def market(self, code: str) -> str:
         """State of a market."""
         return f"{self.prefix}market:status:{code}"
+
+    def watchlists(self, user_id: UUID) -> str:
+        """Watchlists of a user."""
+        return f"{self.prefix}user:watchlist:{user_id}"
 
     def heartbeat(self, hub: str) -> str:
         """Channel on which a hub hears itself, to know that the bus is alive."""

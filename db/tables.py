@@ -284,6 +284,14 @@ class UserSubscription(SQLModel, table=True):
         _check("user_subscriptions_alert_symbol", "subscription_type <> 'alert' OR cardinality(symbols) = 1"),
         _check("user_subscriptions_last_value", _finite("abs(last_value)")),
         Index("user_subscriptions_user", "user_id", "subscription_type"),
+        _check("user_subscriptions_watchlist_name", "subscription_type <> 'watchlist' OR name IS NOT NULL"),
+        Index(
+            "user_subscriptions_watchlist_once",
+            "user_id",
+            "name",
+            unique=True,
+            postgresql_where=text("subscription_type = 'watchlist'"),
+        ),
         Index(
             "user_subscriptions_alert_symbols",
             text("(symbols[1])"),

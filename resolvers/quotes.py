@@ -48,9 +48,15 @@ async def current_quotes(world: World, texts: Sequence[str]) -> list[Quote | Sma
             symbols[text] = checked_symbol(text)
         except InvalidSymbol as error:
             answers[text] = error
-    found = await _quotes(world, list(dict.fromkeys(symbols.values())))
-    _count(world, found)
+    found = await quotes_of(world, list(dict.fromkeys(symbols.values())))
     return [answers[text] if text in answers else found[symbols[text]] for text in texts]
+
+
+async def quotes_of(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
+    """For each symbol, in our spelling and named once: its quote, or why there is none. Read at once, however many."""
+    found = await _quotes(world, symbols)
+    _count(world, found)
+    return found
 
 
 def _count(world: World, found: dict[str, Quote | SmartFinError]) -> None:

@@ -23,6 +23,7 @@ from db.source_stats import SourceStatsStore
 from db.spending import Spent
 from db.supply import BarSupply
 from db.users import UserStore
+from db.watchlists import WatchlistStore
 from db.webhook_secrets import WebhookSecrets
 from indicators.cache import ValueCache
 from live.alert_feed import AlertFeed
@@ -75,6 +76,8 @@ class World:
     alert_bus: AlertBus
     alert_feed: AlertFeed
     alerts_per_user: int
+    watchlists: WatchlistStore
+    watchlists_per_user: int
     notification_methods: frozenset[NotificationMethod]
     """What is set up here to tell users by."""
     webhook_secrets: WebhookSecrets

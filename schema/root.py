@@ -22,6 +22,7 @@ from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
+from resolvers.watchlists import delete_watchlist, save_watchlist, watchlists
 from schema.account import RateLimit, Session, User
 from schema.alert import Alert, AlertEvent, AlertEventConnection
 from schema.asset import Asset, AssetConnection
@@ -32,6 +33,7 @@ from schema.market import Market
 from schema.quote import Quote
 from schema.scalars import resolved_by, watched_by
 from schema.source import RouteStep, Source
+from schema.watchlist import Watchlist
 
 
 @strawberry.type
@@ -69,6 +71,7 @@ class Query:
         rate_limit, "The viewer's budget after this request; null where nobody has one."
     )
     me: User | None = resolved_by(me, "Who asks; null for a guest.")
+    watchlists: list[Watchlist] = resolved_by(watchlists, "Your watchlists, the oldest first.")
     alerts: list[Alert] = resolved_by(
         alerts, "Your alerts, the newest first; with `active` only those that are or not."
     )
@@ -86,6 +89,12 @@ class Query:
 class Mutation:
     """What may be changed."""
 
+    save_watchlist: Watchlist = resolved_by(
+        save_watchlist,
+        "Your list of this name (1-60 characters), with these symbols (at most 100) instead of those it had; made where"
+        " there is none.",
+    )
+    delete_watchlist: strawberry.ID = resolved_by(delete_watchlist, "Forgets one of your watchlists.")
     create_alert: Alert = resolved_by(create_alert, "A new alert of yours.")
     update_alert: Alert = resolved_by(
         update_alert, "One of your alerts with these terms instead of those it had, armed anew as if it were new."

@@ -25,6 +25,7 @@ from db.sessions import SessionStore
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
+from db.watchlists import WatchlistStore
 from db.webhook_secrets import WebhookSecrets
 from live.alert_feed import AlertFeed
 from live.hub import Hub
@@ -78,6 +79,8 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         alert_bus=bus,
         alert_feed=AlertFeed(alerts, bus),
         alerts_per_user=3,
+        watchlists=WatchlistStore(database, redis, keys),
+        watchlists_per_user=3,
         notification_methods=frozenset(NotificationMethod),
         webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests, and a long one"))),
         accounts=Accounts(sessions, Passwords(), Attempts(redis, keys), may_sign_up=True),

@@ -258,6 +258,7 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"update_frequency": 0}, "user_subscriptions_frequency"),
         ({"alert_conditions": None}, "user_subscriptions_conditions"),
         ({"subscription_type": "watchlist"}, "user_subscriptions_conditions"),
+        ({"subscription_type": "watchlist", "alert_conditions": None}, "user_subscriptions_watchlist_name"),
         *(({"symbols": symbols}, "user_subscriptions_alert_symbol") for symbols in ([], ["AAPL", "MSFT"])),
         *(({"last_value": value}, "user_subscriptions_last_value") for value in (NAN, INFINITY, -INFINITY)),
     ],

@@ -141,9 +141,12 @@ def test_who_must_sign_in_for_what() -> None:
         "Mutation.backfill",
     }
     assert {name for name, row in ACCESS.items() if row == Access(Tier.REGISTERED, own=True)} == {
+        "Query.watchlists",
         "Query.alerts",
         "Query.alertEvents",
         "Query.webhookSecret",
+        "Mutation.saveWatchlist",
+        "Mutation.deleteWatchlist",
         "Mutation.createAlert",
         "Mutation.updateAlert",
         "Mutation.deleteAlert",
@@ -249,9 +252,30 @@ async def rate_limit(server: Running, database: Database) -> None:
     assert others["remaining"] > second["remaining"]
 
 
+SAVE_LIST = 'mutation ($symbols: [Symbol!]!) { saveWatchlist(name: "Mine", symbols: $symbols) { id } }'
+DELETE_LIST = "mutation ($id: ID!) { deleteWatchlist(id: $id) }"
+
+
+async def watchlists(server: Running, database: Database) -> None:
+    """Each sees, changes and deletes his own lists; one of the same name is another's."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    listed = "{ watchlists { id symbols } }"
+    anns = (await server.data(SAVE_LIST, authorization=ann, symbols=["SIM001"]))["saveWatchlist"]["id"]
+    assert await server.data(listed, authorization=joe) == {"watchlists": []}
+    joes = (await server.data(SAVE_LIST, authorization=joe, symbols=["SIM002"]))["saveWatchlist"]["id"]
+    assert code(await server.ask(DELETE_LIST, authorization=joe, id=anns)) == "WATCHLIST_NOT_FOUND"
+    for shown, own, symbol in ((ann, anns, "SIM001"), (joe, joes, "SIM002")):
+        assert await server.data(listed, authorization=shown) == {"watchlists": [{"id": own, "symbols": [symbol]}]}
+    assert await server.data(DELETE_LIST, authorization=ann, id=anns) == {"deleteWatchlist": anns}
+    assert await server.data(listed, authorization=joe) == {"watchlists": [{"id": joes, "symbols": ["SIM002"]}]}
+
+
 SCENARIOS: dict[str, Scenario] = {
     "Query.me": me,
     "Query.rateLimit": rate_limit,
+    "Query.watchlists": watchlists,
+    "Mutation.saveWatchlist": watchlists,
+    "Mutation.deleteWatchlist": watchlists,
     "Query.alerts": alerts,
     "Query.alertEvents": fires,
     "Query.webhookSecret": webhook_secret,
