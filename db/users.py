@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+import msgspec
+from sqlalchemy import cast, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from db import tables
 from db.database import Database
-from people import Tier
+from errors import Unauthenticated
+from market import AssetType
+from people import NotificationMethod, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,16 @@ class Account:
     email: str
     tier: Tier
     is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a user would like to see and how he would like to be told. No markets or asset types: all of them."""
+
+    notification_methods: tuple[NotificationMethod, ...] = (NotificationMethod.WEB,)
+    update_frequency_seconds: int = 60
+    markets: tuple[str, ...] = ()
+    asset_types: tuple[AssetType, ...] = ()
 
 
 class UserStore:
@@ -73,6 +86,22 @@ class UserStore:
                 await session.execute(insert(tables.User).values(id=user_id, email=address).on_conflict_do_nothing())
             return account_of(await session.get_one(tables.User, user_id))
 
+    async def preferences(self, user_id: UUID) -> Preferences:
+        """What the user has chosen, and the defaults of the rest. Raises Unauthenticated without such a user."""
+        async with self._database.session() as session:
+            return _preferences(await session.scalar(select(_column("preferences")).where(_column("id") == user_id)))
+
+    async def save_preferences(self, user_id: UUID, changes: dict[str, Any]) -> Preferences:
+        """The user's preferences with these fields changed. Raises Unauthenticated without such a user."""
+        changed = (
+            update(tables.User)
+            .where(_column("id") == user_id)
+            .values(preferences=_column("preferences").op("||")(cast(changes, JSONB)))
+            .returning(_column("preferences"))
+        )
+        async with self._database.session() as session:
+            return _preferences(await session.scalar(changed))
+
     async def set_tier(self, user_id: UUID, tier: Tier) -> None:
         """Let the user do what the tier says; old tokens follow within a minute."""
         async with self._database.session() as session:
@@ -83,6 +112,12 @@ class UserStore:
 def account_of(row: tables.User) -> Account:
     """The account of a row."""
     return Account(row.id, row.email, Tier(row.tier), row.is_active)
+
+
+def _preferences(kept: dict[str, Any] | None) -> Preferences:
+    if kept is None:
+        raise Unauthenticated("This user is not known here any more; sign in again.")
+    return msgspec.convert(kept, Preferences)
 
 
 def _column(name: str) -> Any:

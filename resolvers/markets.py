@@ -13,7 +13,7 @@ from sources.calendar import MARKETS
 
 async def market(info: Info[Context, None], code: str) -> Market:
     """The state of a market."""
-    return await info.context.markets.load(_checked(code))
+    return await info.context.markets.load(checked_code(code))
 
 
 async def markets(info: Info[Context, None]) -> Sequence[Market]:
@@ -31,12 +31,12 @@ async def asset_market(root: Asset, info: Info[Context, None]) -> Market | None:
 
 async def live_market(info: Info[Context, None], code: str) -> AsyncGenerator[Market, None]:
     """The state of a market at once, then each that follows."""
-    async with aclosing(await info.context.world.markets.changes(_checked(code))) as states:
+    async with aclosing(await info.context.world.markets.changes(checked_code(code))) as states:
         async for state in states:
             yield state
 
 
-def _checked(code: str) -> str:
+def checked_code(code: str) -> str:
     """The code in our spelling. Raises MarketNotFound."""
     if (known := code.upper()) in MARKETS:
         return known

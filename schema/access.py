@@ -45,6 +45,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "Mutation.signIn": ALL,
     "Mutation.refreshSession": ALL,
     "Mutation.signOut": ALL,
+    "Mutation.savePreferences": OWNER,
     "Mutation.saveWatchlist": OWNER,
     "Mutation.deleteWatchlist": OWNER,
     "Mutation.createAlert": OWNER,

@@ -4,8 +4,10 @@ from datetime import datetime
 
 import strawberry
 
-from people import Tier
-from schema.scalars import described
+from market import AssetType
+from people import NotificationMethod, Tier
+from resolvers.preferences import preferences
+from schema.scalars import described, resolved_by
 
 strawberry.enum(Tier, description="What a viewer may do and how much, each more than the one before.")
 
@@ -20,6 +22,16 @@ class RateLimit:
     cost: int = described("What this request cost.")
 
 
+@strawberry.type(description="What a user would like to see and how he would like to be told, for clients to go by.")
+class Preferences:
+    """As `db.users.Preferences`."""
+
+    notification_methods: list[NotificationMethod]
+    update_frequency_seconds: int
+    markets: list[str] = described("By their codes; none: all of them.")
+    asset_types: list[AssetType] = described("None: all of them.")
+
+
 @strawberry.type(description="Who is signed in.")
 class User:
     """As `db.users.Account`."""
@@ -27,6 +39,7 @@ class User:
     id: strawberry.ID
     email: str = described("In lower case.")
     tier: Tier
+    preferences: Preferences = resolved_by(preferences, "As `savePreferences` has left them.")
 
 
 @strawberry.type(description="What one has who is signed in.")

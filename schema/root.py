@@ -20,10 +20,11 @@ from resolvers.indicators import indicator_catalog
 from resolvers.live import live_quotes
 from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
+from resolvers.preferences import save_preferences
 from resolvers.quotes import quote, quotes
 from resolvers.sources import route, sources
 from resolvers.watchlists import delete_watchlist, save_watchlist, watchlists
-from schema.account import RateLimit, Session, User
+from schema.account import Preferences, RateLimit, Session, User
 from schema.alert import Alert, AlertEvent, AlertEventConnection
 from schema.asset import Asset, AssetConnection
 from schema.backfill import BackfillJob
@@ -89,6 +90,9 @@ class Query:
 class Mutation:
     """What may be changed."""
 
+    save_preferences: Preferences = resolved_by(
+        save_preferences, "Changes what you prefer; your clients go by it, and no alert does."
+    )
     save_watchlist: Watchlist = resolved_by(
         save_watchlist,
         "Your list of this name (1-60 characters), with these symbols (at most 100) instead of those it had; made where"

@@ -145,6 +145,7 @@ def test_who_must_sign_in_for_what() -> None:
         "Query.alerts",
         "Query.alertEvents",
         "Query.webhookSecret",
+        "Mutation.savePreferences",
         "Mutation.saveWatchlist",
         "Mutation.deleteWatchlist",
         "Mutation.createAlert",
@@ -270,10 +271,24 @@ async def watchlists(server: Running, database: Database) -> None:
     assert await server.data(listed, authorization=joe) == {"watchlists": [{"id": joes, "symbols": ["SIM002"]}]}
 
 
+async def preferences(server: Running, database: Database) -> None:
+    """Each changes and sees his own."""
+    ann, joe = [bearer(await person(database)) for _ in range(2)]
+    save = "mutation ($of: PreferencesInput!) { savePreferences(input: $of) { updateFrequencySeconds } }"
+    kept = "{ me { preferences { updateFrequencySeconds } } }"
+    for shown, seconds in ((ann, 5), (joe, 7)):
+        told = await server.data(save, authorization=shown, of={"updateFrequencySeconds": seconds})
+        assert told == {"savePreferences": {"updateFrequencySeconds": seconds}}
+    for shown, seconds in ((ann, 5), (joe, 7)):
+        told = await server.data(kept, authorization=shown)
+        assert told == {"me": {"preferences": {"updateFrequencySeconds": seconds}}}
+
+
 SCENARIOS: dict[str, Scenario] = {
     "Query.me": me,
     "Query.rateLimit": rate_limit,
     "Query.watchlists": watchlists,
+    "Mutation.savePreferences": preferences,
     "Mutation.saveWatchlist": watchlists,
     "Mutation.deleteWatchlist": watchlists,
     "Query.alerts": alerts,
