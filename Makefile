@@ -26,9 +26,10 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/smartfin schema --check
 	$(BIN)/python -m pytest $(PARALLEL)
 
-audits: .venv/.installed-dev ## pass the audits of npm graphql-http, npm graphql-ws and promtool (needs both)
+audits: .venv/.installed-dev ## pass the audits of npm graphql-http, clients of npm and promtool (needs both)
 	npm --prefix tests/gateway/audits ci
-	$(BIN)/python -m pytest -m node tests/gateway
+	npm --prefix tests/clients ci
+	$(BIN)/python -m pytest -m node tests/gateway tests/clients
 	$(BIN)/python -m pytest -m tools tests/inside
 
 pages: .venv/.installed web ## prove that web/dist is what the source gives, and use the pages in Chromium (needs Node)

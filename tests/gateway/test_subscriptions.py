@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from gql import Client, gql
-from gql.transport.websockets import WebsocketsTransport
 
 from tests.conftest import SMARTFIN, Running, smartfin
 
@@ -70,18 +68,6 @@ async def test_the_current_quote_comes_first_then_every_change(sandbox: Running)
             assert times == sorted(set(times))
             steps = [(after - before).total_seconds() for before, after in pairwise(times[2:])]
             assert max(steps) < 0.11  # ten ticks a second, none left out
-
-
-async def test_a_real_client_library_streams(sandbox: Running) -> None:
-    transport = WebsocketsTransport(url=sandbox.graphql.replace("http", "ws"))
-    async with Client(transport=transport) as session:
-        seen = []
-        async for answer in session.subscribe(gql('subscription { quotes(symbols: ["ETH-USD"]) { symbol price } }')):
-            seen.append(answer["quotes"])
-            if len(seen) == 5:
-                break
-    assert [quote["symbol"] for quote in seen] == ["ETH-USD"] * 5
-    assert all(quote["price"] > 0 for quote in seen)
 
 
 async def test_an_unknown_symbol_gives_one_error_and_the_others_go_on(sandbox: Running) -> None:
