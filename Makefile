@@ -29,6 +29,7 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 audits: .venv/.installed-dev ## pass the audits of npm graphql-http, clients of npm and promtool (needs both)
 	npm --prefix tests/gateway/audits ci
 	npm --prefix tests/clients ci
+	npm --prefix examples ci
 	$(BIN)/python -m pytest -m node tests/gateway tests/clients
 	$(BIN)/python -m pytest -m tools tests/inside
 
