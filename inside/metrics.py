@@ -33,6 +33,7 @@ from db.supply import BarSupply
 from gateway.documents import Documents
 from gateway.meter import BOUNDS_S, Histogram
 from gateway.running import Runner
+from inside.health import stores_answer
 from inside.pulse import Pulse
 from jobs.worker import Worker
 from live.collector import Collector
@@ -89,11 +90,12 @@ class Metrics:
 
     async def text(self) -> bytes:
         """Everything, in Prometheus's text format."""
-        usages, jobs = await asyncio.gather(
+        answering, usages, jobs = await asyncio.gather(
+            stores_answer(self.database, self.redis),
             _or_none(asyncio.gather(*(budget.usage() for budget in self.budgets.values()))),
             _or_none(self.jobs.waiting()),
         )
-        families = [*self._families(), *_PROCESS.collect()]
+        families = [*self._families(), _stores_up(answering), *_PROCESS.collect()]
         families += _quotas(dict(zip(self.budgets, usages or (), strict=False)))
         if jobs is not None:
             families.append(_jobs(jobs))
@@ -118,6 +120,12 @@ class Metrics:
                 "Attempts at jobs that ended in this process; queued: to be tried again.",
                 ["function", "outcome"],
                 self.worker.ended,
+            )
+            yield _counters(
+                "smartfin_delivery_attempts",
+                "Attempts to deliver messages of alerts; failed: to be tried again.",
+                ["method", "outcome"],
+                self.worker.deliverer.attempted,
             )
         if self.answering is not None:
             yield from _answering(self.answering)
@@ -264,6 +272,15 @@ def _stores(database: Database, redis: Redis) -> Iterator[Metric]:
         "Connections that a pool may open.",
         ["store"],
         {("postgresql",): database.pool_size, ("redis",): pool.max_connections},
+    )
+
+
+def _stores_up(answering: Mapping[str, bool]) -> Metric:
+    return _gauges(
+        "smartfin_store_up",
+        "1 where the store answered just now.",
+        ["store"],
+        {(store,): int(answers) for store, answers in answering.items()},
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
@@ -46,6 +47,8 @@ class Deliverer:
     def __init__(self, store: DeliveryStore, senders: Mapping[NotificationMethod, Send]) -> None:
         self._store = store
         self._senders = senders
+        self.attempted: Counter[tuple[str, str]] = Counter()
+        """Attempts made here, by method and outcome: `delivered`, `failed` and tried again, `given_up`."""
         self._under_way: dict[NotificationMethod, set[asyncio.Task[None]]] = {
             method: set() for method in NotificationMethod if method is not NotificationMethod.WEB
         }
@@ -82,11 +85,13 @@ class Deliverer:
         error = await self._attempt(method, message)
         try:
             if error is None:
+                self.attempted[method, "delivered"] += 1
                 await self._store.delivered(message)
                 return
             again_in = None
             if not isinstance(error, Undeliverable) and message.attempts <= len(PAUSES_S):
                 again_in = timedelta(seconds=PAUSES_S[message.attempts - 1])
+            self.attempted[method, "failed" if again_in else "given_up"] += 1
             reason = (str(error) or type(error).__name__)[:MAX_ERROR_CHARS]
             logger.info("%s message %s: attempt %d failed: %s", method, message.id, message.attempts, reason)
             await self._store.failed(message, reason, again_in)

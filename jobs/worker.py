@@ -60,7 +60,7 @@ class Worker:
         self._supply = supply
         self._partitions = partitions
         self._retention = retention
-        self._deliverer = deliverer
+        self.deliverer = deliverer
         self._upkeep = Upkeep(bars, supply, assets, always_open=always_open)
         self.ended: Counter[tuple[str, str]] = Counter()
         """Attempts at jobs that have ended here, by function and how: `complete`, `failed`, `queued` for another."""
@@ -83,7 +83,7 @@ class Worker:
             cancellation_hard_deadline_s=_STOP_S,
         )
         await self._queue.connect()
-        async with tended(self._deliverer.run):
+        async with tended(self.deliverer.run):
             await worker.start()
 
     async def _count(self, context: Context | None) -> None:

@@ -5,6 +5,7 @@ import base64
 import hmac
 import ipaddress
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -366,8 +367,10 @@ async def test_each_method_is_delivered_and_its_fate_is_told(
         SMS: Sms(receiver.url, None).send,
         WEBHOOK: Webhooks(lambda _: KEY, ["127.0.0.1"]).send,
     }
-    async with tended(Deliverer(store, senders).run):
+    deliverer = Deliverer(store, senders)
+    async with tended(deliverer.run):
         await until(lambda: are_over(desk))
+    assert deliverer.attempted == {(method, "delivered"): 1 for method in senders}
     assert {(sent.method, sent.status, sent.attempts, sent.last_error) for sent in await fates(desk)} == {
         (method, DeliveryStatus.DELIVERED, 1, None) for method in senders
     }
@@ -407,10 +410,12 @@ async def test_what_cannot_be_delivered_is_given_up(
         raise error
 
     await fired(desk, SMS, phone="+14155550100")
-    async with tended(Deliverer(store, {SMS: send}).run):
+    deliverer = Deliverer(store, {SMS: send})
+    async with tended(deliverer.run):
         await until(lambda: are_over(desk))
     [sent] = await fates(desk)
     assert (sent.status, sent.attempts, sent.last_error) == (DeliveryStatus.FAILED, attempts, "busy")
+    assert +deliverer.attempted == +Counter({(SMS, "failed"): attempts - 1, (SMS, "given_up"): 1})
 
 
 async def test_a_message_waits_before_it_is_tried_again(desk: Desk, store: DeliveryStore, database: Database) -> None:
