@@ -6,10 +6,10 @@ UV_VERSION := 0.13.9
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits pages long bench format lock web clean
+.PHONY: help install run test check audits deploy-check pages long bench format lock web clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## set up .venv with the locked dependencies; .venv/bin/smartfin works after it
 
@@ -37,6 +37,10 @@ pages: .venv/.installed web ## prove that web/dist is what the source gives, and
 	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
 	npm --prefix tests/web ci
 	npm --prefix tests/web test
+deploy-check: .venv/.installed-dev ## hold deploy/ against nginx, promtool, amtool
+	@for tool in nginx promtool amtool openssl; do command -v $$tool > /dev/null \
+	 || { echo "make deploy-check needs $$tool: apt-get install nginx-light prometheus prometheus-alertmanager openssl"; exit 1; }; done
+	$(BIN)/python -m pytest -m 'tools or not tools' tests/deploy
 
 long: .venv/.installed-dev ## pass the long forms of tests
 	$(BIN)/python -m pytest -m long
