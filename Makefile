@@ -37,6 +37,7 @@ pages: .venv/.installed web ## prove that web/dist is what the source gives, and
 	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
 	npm --prefix tests/web ci
 	npm --prefix tests/web test
+
 deploy-check: .venv/.installed-dev ## hold deploy/ against nginx, promtool, amtool
 	@for tool in nginx promtool amtool openssl; do command -v $$tool > /dev/null \
 	 || { echo "make deploy-check needs $$tool: apt-get install nginx-light prometheus prometheus-alertmanager openssl"; exit 1; }; done
