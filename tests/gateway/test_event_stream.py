@@ -54,8 +54,11 @@ class Stream:
         return event.removeprefix("event: "), json.loads(text) if text else None
 
     async def prices(self, count: int) -> list[float]:
-        """What the next results say."""
-        events = [await self.next() for _ in range(count)]
+        """What the next results say; comments among them say nothing."""
+        events: list[tuple[str, Any] | None] = []
+        while len(events) < count:
+            if (event := await self.next()) != (":", None):
+                events.append(event)
         assert all(event is not None and event[0] == "next" for event in events), events
         return [event[1]["data"]["quotes"]["price"] for event in events if event is not None]
 

@@ -127,6 +127,11 @@ async def test_sockets_that_die_leave_nothing_behind_and_no_event_has_to_follow(
 
         before = counts()
         assert before[:4] == (0, 0, 0, 0)
+
+        def is_back() -> bool:
+            # What was left of the test before may have gone meanwhile, so there may be fewer.
+            return all(now <= then for now, then in zip(counts(), before, strict=True))
+
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             clients = []
             for number in range(100):
@@ -140,8 +145,8 @@ async def test_sockets_that_die_leave_nothing_behind_and_no_event_has_to_follow(
                 linger = struct.pack("ii", 1, 0)  # RST, and not a word of the protocol
                 ws.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, linger)
             assert counts()[:4] == (100, 100, 2, 3)
-            await until(lambda: counts()[4] == before[4])  # none of them needs a task to wait in
-        await until(lambda: counts() == before, within_s=GONE_S + SLACK_S)
+            await until(lambda: counts()[4] <= before[4])  # none of them needs a task to wait in
+        await until(is_back, within_s=GONE_S + SLACK_S)
 
 
 LONG = (

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -295,7 +296,10 @@ async def test_with_all_upstreams_down_answers_are_quick_and_stale_and_upstreams
             await load(server, session)
             before = attempts()
             told, normal_s = await load(server, session)
-            assert {provenance["servedFrom"] for provenance in told} == {"LIVE", "CACHE"}
+            served = Counter(provenance["servedFrom"] for provenance in told)
+            assert served["LIVE"] > 0
+            assert served["CACHE"] > 0
+            assert served["STALE"] <= len(told) / 10  # nobody waits for a source that is slow for a moment
             normally = attempts() - before
             binance.failure = kraken.failure = Failure.STATUS_500
             before = attempts()
