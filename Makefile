@@ -31,7 +31,7 @@ audits: .venv/.installed-dev ## pass the audits of npm graphql-http, clients of 
 	npm --prefix tests/clients ci
 	npm --prefix examples ci
 	$(BIN)/python -m pytest -m node tests/gateway tests/clients
-	$(BIN)/python -m pytest -m tools tests/inside
+	$(BIN)/python -m pytest -m tools tests/monitoring
 
 pages: .venv/.installed web ## prove that web/dist is what the source gives, and use the pages in Chromium (needs Node)
 	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }

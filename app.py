@@ -61,10 +61,6 @@ from gateway.rest import api
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from gateway.udf import udf
-from inside.health import livez, readyz
-from inside.metrics import Answering, Collecting, Metrics, metrics
-from inside.port import operators_port
-from inside.pulse import Pulse
 from jobs.checkup import Checkup
 from jobs.deliver import Deliverer, Send
 from jobs.mail import Mail
@@ -84,6 +80,10 @@ from live.ledger import Ledger
 from live.markets import Markets
 from live.recorder import Recorder
 from live.tending import tended
+from monitoring.health import livez, readyz
+from monitoring.metrics import Answering, Collecting, Metrics, metrics
+from monitoring.port import operators_port
+from monitoring.pulse import Pulse
 from people import NotificationMethod
 from resolvers.history import SHARED_FOR_S
 from resolvers.live_history import Charts

@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-OURS: Final = ("app", "cli", "db", "gateway", "inside", "jobs", "live", "resolvers", "schema", "sources")
+OURS: Final = ("app", "cli", "db", "gateway", "jobs", "live", "monitoring", "resolvers", "schema", "sources")
 """Whose lines SMARTFIN_LOG_LEVEL is about; of libraries only warnings are told: at DEBUG they show headers."""
 
 ALIKE: Final = 10

@@ -17,7 +17,7 @@ ALLOWED = {
     "resolvers": {"db", "sources", "indicators", "live"},
     "live": {"db", "sources"},
     "jobs": {"db", "sources", "live"},
-    "inside": {"gateway", "jobs", "live", "db", "sources"},
+    "monitoring": {"gateway", "jobs", "live", "db", "sources"},
     "db": {"sources"},
     "sources": set(),
     "indicators": set(),

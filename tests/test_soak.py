@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from tests.conftest import Running, smartfin
 from tests.gateway.sockets import greeted
-from tests.inside.test_metrics import total, values
+from tests.monitoring.test_metrics import total, values
 from tests.test_serve import processes
 from tests.waiting import until
 

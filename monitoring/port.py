@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from errors import StartError
-from inside.health import livez, readyz
-from inside.metrics import metrics
+from monitoring.health import livez, readyz
+from monitoring.metrics import metrics
 from settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from inside.health import READY_S, livez, readyz
+from monitoring.health import READY_S, livez, readyz
 from sources.health import BreakerState
 
 SLACK_S = 2.0

@@ -33,13 +33,13 @@ from db.supply import BarSupply
 from gateway.documents import Documents
 from gateway.meter import BOUNDS_S, Histogram
 from gateway.running import Runner
-from inside.health import stores_answer
-from inside.pulse import Pulse
 from jobs.worker import Worker
 from live.collector import Collector
 from live.hours import Hours
 from live.hub import Hub
 from live.recorder import Recorder
+from monitoring.health import stores_answer
+from monitoring.pulse import Pulse
 from sources.health import BreakerState
 from sources.router import Router
 from sources.streams import Streams
