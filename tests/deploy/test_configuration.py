@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_the_image_has_the_makefiles_uv() -> None:
     version = re.search(r"^UV_VERSION := (\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert version
     assert f"ARG UV_VERSION={version[1]}\n" in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_image_is_made_of_what_the_wheel_is_made_of() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = {name.partition("/")[0] for name in project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]}
+    assert let_in == wheel | {"pyproject.toml", "requirements.lock", "README.md"}
 
 
 def test_hadolint_has_nothing_to_say() -> None:
