@@ -91,7 +91,7 @@ class Deliverer:
             again_in = None
             if not isinstance(error, Undeliverable) and message.attempts <= len(PAUSES_S):
                 again_in = timedelta(seconds=PAUSES_S[message.attempts - 1])
-            self.attempted[method, "failed" if again_in else "given_up"] += 1
+            self.attempted[method, "given_up" if again_in is None else "failed"] += 1
             reason = (str(error) or type(error).__name__)[:MAX_ERROR_CHARS]
             logger.info("%s message %s: attempt %d failed: %s", method, message.id, message.attempts, reason)
             await self._store.failed(message, reason, again_in)

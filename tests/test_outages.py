@@ -162,10 +162,10 @@ QUOTES = "subscription ($s: [Symbol!]!) { quotes(symbols: $s) { price } }"
 
 
 async def listening(redis: Redis) -> list[str]:
-    """The connections that have subscribed to something in this database of Redis."""
+    """The connections on which a hub listens in this database of Redis: to its heartbeat and to what is watched."""
     found = await redis.client_list(_type="pubsub")
     here = str(redis.connection_pool.connection_kwargs["db"])
-    return [client["id"] for client in found if client["db"] == here]
+    return [client["id"] for client in found if client["db"] == here and int(client["sub"]) > 1]
 
 
 async def told(client: Client, price: float) -> list[float]:

@@ -202,5 +202,5 @@ def test_a_worker_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith("smartfin: A worker could not start; the log says why.\n")
     assert re.search(
-        r"^20\d\d-\S+ \S+ ERROR uvicorn\.error: (Traceback|Application startup failed)", done.stderr, re.MULTILINE
+        r"^20\d\d-\S+ ERROR uvicorn\.error: (Traceback|Application startup failed)", done.stderr, re.MULTILINE
     )

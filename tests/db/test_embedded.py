@@ -390,8 +390,9 @@ def test_a_keeper_that_is_killed_as_it_makes_the_cluster_leaves_no_half_of_it(fr
         assert user.hear()["error"] == (
             f"The keeper of {fresh} died as it started; try again. {fresh}/keeper.log ends: nothing"
         )
-    with embedded(fresh) as servers:
-        assert answer(servers)
+    for _ in range(2):  # what it had begun may outlive it for a moment, and a start clears that away
+        with embedded(fresh) as servers:
+            assert answer(servers)
     assert sorted(path.name for path in fresh.glob("postgres*")) == ["postgres", "postgres.log"]
 
 

@@ -26,6 +26,7 @@ from gateway.wire import WebSocketProtocol
 from resolvers.world import Context
 from schema.build import Schema, build_schema
 from settings import Settings
+from sources.flight import Flights
 
 NOBODY = cast(Context, SimpleNamespace())
 """A context of which nothing is asked."""
@@ -47,7 +48,7 @@ class Nobody:
 
 def world(**parts: Any) -> SimpleNamespace:
     """One that has no more than the parts that a question needs."""
-    return SimpleNamespace(**{"markets": SimpleNamespace(current=None), **parts})
+    return SimpleNamespace(**{"markets": SimpleNamespace(current=None), "histories": Flights(), **parts})
 
 
 @asynccontextmanager
