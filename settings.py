@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,16 +27,29 @@ class Role(StrEnum):
     API = "api"
 
 
-def _database_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("expected postgresql://user:password@host:port/database")
-    return value
+def _url(expected: str, *schemes: str) -> AfterValidator:
+    """A URL with one of these schemes and, for each of its hosts, a port that is a number or none."""
+
+    def check(value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value.get_secret_value())
+            # PostgreSQL's may name several hosts, with a comma between them.
+            _ports = [urlsplit(f"//{host}").port for host in url.netloc.rpartition("@")[2].split(",")]
+        except ValueError:  # it would quote the value
+            raise ValueError(f"expected {expected}") from None
+        if url.scheme not in schemes:
+            raise ValueError(f"expected {expected}")
+        return value
+
+    return AfterValidator(check)
 
 
-def _redis_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("expected redis://host:port/0, rediss://… or unix:///path")
-    return value
+_DATABASE_URL = _url("postgresql://user:password@host:port/database", "postgresql", "postgres")
+_REDIS_URL = _url("redis://host:port/0, rediss://… or unix:///path", "redis", "rediss", "unix")
+_SMTP_URL = _url("smtp://user:password@host:587 or smtps://…:465", "smtp", "smtps")
+_WEB_URL = _url("https://host/path", "https", "http")
 
 
 def _unless_production(settings: dict[str, Any]) -> bool:
@@ -49,18 +63,6 @@ def _json_in_production(settings: dict[str, Any]) -> Literal["text", "json"]:
 def _archive_url(value: str | None) -> str | None:
     if value is not None and "://" in value and value.split("://")[0] not in ("s3", "gs", "az", "abfss"):
         raise ValueError("expected a folder, s3://bucket/folder, gs://… or az://…")
-    return value
-
-
-def _smtp_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("smtp://", "smtps://")):
-        raise ValueError("expected smtp://user:password@host:587 or smtps://…:465")
-    return value
-
-
-def _web_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-        raise ValueError("expected https://host/path")
     return value
 
 
@@ -89,12 +91,12 @@ class Settings(BaseSettings):
         alias="SMARTFIN_DATA_DIR",
         description="Folder of the PostgreSQL and Valkey that SmartFin runs itself.",
     )
-    database_url: Annotated[SecretStr | None, AfterValidator(_database_url)] = Field(
+    database_url: Annotated[SecretStr | None, _DATABASE_URL] = Field(
         None,
         alias="DATABASE_URL",
         description="Your own PostgreSQL (16 or newer); unset: one is run in the data folder.",
     )
-    redis_url: Annotated[SecretStr | None, AfterValidator(_redis_url)] = Field(
+    redis_url: Annotated[SecretStr | None, _REDIS_URL] = Field(
         None,
         alias="REDIS_URL",
         description="Your own Redis (7 or newer) or Valkey; unset: one is run in the data folder.",
@@ -390,13 +392,13 @@ class Settings(BaseSettings):
         le=1000,
         description="Watchlists that a user may have, each of 100 symbols at most.",
     )
-    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = Field(
+    smtp_url: Annotated[SecretStr | None, _SMTP_URL] = Field(
         None,
         alias="SMARTFIN_SMTP_URL",
         description="Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`; unset: no e-mails.",
     )
     mail_from: str = Field("smartfin@localhost", alias="SMARTFIN_MAIL_FROM", description="Sender of e-mails.")
-    sms_url: Annotated[SecretStr | None, AfterValidator(_web_url)] = Field(
+    sms_url: Annotated[SecretStr | None, _WEB_URL] = Field(
         None,
         alias="SMARTFIN_SMS_URL",
         description="HTTP gateway that is posted `to` and `text` as JSON; unset: no SMS.",

@@ -192,7 +192,11 @@ def test_a_folder_that_is_not_ours_is_one_line_on_stderr(tmp_path: Path, workers
 def test_a_worker_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
     done = subprocess.run(
         [SMARTFIN, "serve", "--port", "0", "--workers", "2"],
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://nowhere/", "REDIS_URL": "redis://host:port/0"},
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": "postgresql://nowhere/",
+            "REDIS_URL": "redis://host/0?max_connections=many",
+        },
         check=False,
         capture_output=True,
         text=True,
@@ -201,6 +205,4 @@ def test_a_worker_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.endswith("smartfin: A worker could not start; the log says why.\n")
-    assert re.search(
-        r"^20\d\d-\S+ ERROR uvicorn\.error: (Traceback|Application startup failed)", done.stderr, re.MULTILINE
-    )
+    assert re.search(r"^20\d\d-\S+ ERROR uvicorn\.error: Application startup failed", done.stderr, re.MULTILINE)
