@@ -120,6 +120,11 @@ def _hand_over(folder: Path) -> None:
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
 
 
+def _working_in(folder: Path) -> list[psutil.Process]:
+    """The processes that have this folder as their own, each with its `info["name"]`."""
+    return [process for process in psutil.process_iter(["name", "cwd"]) if process.info["cwd"] == str(folder)]
+
+
 @dataclass
 class Server:
     """One server, at work in its folder. `variable` is the setting that names one of the user's own instead."""
@@ -204,8 +209,8 @@ class Server:
             left.unlink(missing_ok=True)
 
     def _strays(self) -> list[psutil.Process]:
-        ours = {"name": Path(self.command[0]).name, "cwd": str(self.folder)}
-        return [process for process in psutil.process_iter(["name", "cwd"]) if process.info == ours]
+        name = Path(self.command[0]).name
+        return [process for process in _working_in(self.folder) if process.info["name"] == name]
 
     def _failure(self, what: str) -> Failure:
         said = last_lines(self.log_file.read_bytes()[self._log_start :])
@@ -219,15 +224,14 @@ def _postgres(data_dir: Path, run: Path, programs: Path) -> Server:
     """PostgreSQL, with its cluster made where there is none; one that is not whole never has its name."""
     folder = data_dir / "postgres"
     if not folder.exists():
-        for half in data_dir.glob("postgres.new-*"):
-            shutil.rmtree(half, ignore_errors=True)
-        # A new name each time: an initdb whose keeper was killed may still be clearing up under the last one.
-        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=data_dir))
+        fresh = data_dir / "postgres.new"
+        _remove(fresh)
+        fresh.mkdir(mode=0o700)
         try:
             _make_cluster(fresh, programs)
             fresh.rename(folder)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _remove(fresh)
     settings = {
         "listen_addresses": "",
         "port": "5432",  # names the socket
@@ -254,6 +258,17 @@ def _postgres(data_dir: Path, run: Path, programs: Path) -> Server:
         stop_signal=signal.SIGINT,  # fast: clients are sent away, then all is written
         answers=answers,
     )
+
+
+def _remove(half: Path) -> None:
+    """Remove a folder that may be there, once what a killed keeper left at work in it has ended."""
+    while strays := _working_in(half):
+        for stray in strays:
+            with contextlib.suppress(psutil.Error):
+                stray.kill()
+        time.sleep(0.05)
+    if half.exists():
+        shutil.rmtree(half)
 
 
 def _make_cluster(folder: Path, programs: Path) -> None:

@@ -270,12 +270,12 @@ def test_data_is_still_there_at_the_next_start(data_dir: Path) -> None:
 
 
 def test_a_second_start_is_quick(data_dir: Path) -> None:
-    seconds = []
-    for _ in range(3):
+    seconds: list[float] = []
+    while not seconds or (min(seconds) >= 1.5 and len(seconds) < 12):  # the machine does other things too
         began = time.monotonic()
         with embedded(data_dir):
             seconds.append(time.monotonic() - began)
-    assert min(seconds) < 4.0  # on a machine that does other things too
+    assert min(seconds) < 1.5
 
 
 def test_users_of_one_folder_share_the_servers_until_the_last_has_gone(data_dir: Path) -> None:
@@ -340,7 +340,7 @@ def test_the_servers_stop_cleanly_however_the_last_user_goes(
 
 def test_a_user_that_leaves_while_the_servers_start_leaves_nothing(fresh: Path) -> None:
     with using(fresh) as user:
-        until(lambda: any(fresh.glob("postgres.new-*/PG_VERSION")))
+        until(lambda: any(fresh.glob("postgres.new/PG_VERSION")))
         user.process.kill()
         user.process.wait()
         until_gone(fresh)
@@ -385,14 +385,13 @@ def test_a_user_without_a_keeper_is_joined_by_the_next(data_dir: Path) -> None:
 
 def test_a_keeper_that_is_killed_as_it_makes_the_cluster_leaves_no_half_of_it(fresh: Path) -> None:
     with using(fresh) as user:
-        until(lambda: any(fresh.glob("postgres.new-*/PG_VERSION")))
+        until(lambda: any(fresh.glob("postgres.new/PG_VERSION")))
         only("keeper.py", fresh).kill()
         assert user.hear()["error"] == (
             f"The keeper of {fresh} died as it started; try again. {fresh}/keeper.log ends: nothing"
         )
-    for _ in range(2):  # what it had begun may outlive it for a moment, and a start clears that away
-        with embedded(fresh) as servers:
-            assert answer(servers)
+    with embedded(fresh) as servers:
+        assert answer(servers)
     assert sorted(path.name for path in fresh.glob("postgres*")) == ["postgres", "postgres.log"]
 
 
