@@ -196,7 +196,7 @@ def _patience_s(world: World, symbol: str, part: Interval, held: HeldBars, befor
     if held.frame.is_empty():
         return DEADLINE_S
     is_at_end = all(piece.end == before for piece in held.missing)
-    if not world.router.outlook(symbol, Capability.HISTORY, part).is_good:
+    if not world.router.outlook(symbol, Capability.HISTORY, part).well:
         return 0.0 if is_at_end else STALE_AFTER_S
     edge = datetime.now(UTC) - _EDGE_BARS * part.span
     return STALE_AFTER_S if is_at_end and all(piece.start >= edge for piece in held.missing) else DEADLINE_S
@@ -214,7 +214,7 @@ async def _fill(
             filled.beyond = error
             continue
         except TimeoutError:
-            skipped = world.router.outlook(symbol, Capability.HISTORY, part).skipped
+            skipped = world.router.outlook(symbol, Capability.HISTORY, part).unanswered
             filled.error = SourceUnavailable(
                 f"No source has answered for {symbol} yet; ask again.", skipped=skipped, symbol=symbol
             )

@@ -101,11 +101,14 @@ async def _unless_stale(
     question = tuple(symbol for symbol, outlook in outlooks.items() if not outlook.is_hopeless)
     if not question or (question not in world.pulls and len(world.pulls) >= MAX_PULLS):
         return stale
-    is_good = any(outlook.is_good for outlook in outlooks.values())
+    is_good = any(outlook.well for outlook in outlooks.values())
     try:
         fetched = await world.pulls.join(question, partial(_pull, world, question), STALE_AFTER_S if is_good else 0.0)
     except TimeoutError:
-        return stale
+        return stale | {
+            symbol: _skipping(served(cached[symbol], ServedFrom.STALE), outlooks[symbol].unanswered)
+            for symbol in question
+        }
     return stale | await _with_stale(world, fetched, cached)
 
 

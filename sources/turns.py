@@ -62,13 +62,23 @@ class Question:
 class Outlook:
     """What may come of a question now.
 
-    `is_hopeless`: nobody would be asked. `is_good`: somebody would who has not failed since it last answered.
-    `skipped` are those who would not be asked or have failed, and why.
+    `well` are those who would be asked and have not failed since they last answered, in their order; `ailing` would be
+    asked though they have. `skipped` says why of all who are not well.
     """
 
-    is_hopeless: bool
-    is_good: bool
-    skipped: tuple[SkippedSource, ...]
+    well: tuple[str, ...] = ()
+    ailing: tuple[str, ...] = ()
+    skipped: tuple[SkippedSource, ...] = ()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Nobody would be asked."""
+        return not (self.well or self.ailing)
+
+    @property
+    def unanswered(self) -> tuple[SkippedSource, ...]:
+        """Who was skipped by one that did not wait for the answer any longer."""
+        return (*(SkippedSource(name, "SOURCE_SLOW", "has not answered yet") for name in self.well[:1]), *self.skipped)
 
 
 class Turns:
@@ -92,16 +102,17 @@ class Turns:
 
     def outlook(self, question: Question, sources: Sequence[Source]) -> Outlook:
         """What may come of asking these sources."""
-        asked, skipped = [], []
+        well, ailing, skipped = [], [], []
         for source in sources:
             if (obstacle := self.obstacle(source, question)) is not None:
                 skipped.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
                 continue
-            asked.append(source)
-            if (fault := self.health[source.name].fault) is not None:
+            if (fault := self.health[source.name].fault) is None:
+                well.append(source.name)
+            else:
+                ailing.append(source.name)
                 skipped.append(SkippedSource(source.name, fault.code, str(fault)))
-        is_good = any(self.health[source.name].fault is None for source in asked)
-        return Outlook(not asked, is_good, tuple(skipped))
+        return Outlook(tuple(well), tuple(ailing), tuple(skipped))
 
     async def first(
         self,

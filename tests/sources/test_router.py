@@ -506,18 +506,16 @@ async def test_the_outlook_tells_who_is_well_and_why_the_others_are_not() -> Non
     failing, other = Scripted("failing", 9), Scripted("other", 1)
     asking = router(failing, other)
     symbol = "AAPL"
-    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(is_hopeless=False, is_good=True, skipped=())
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(("failing", "other"))
     failing.error = SourceBadAnswer("HTML")
     await one(asking)
     fault = SkippedSource("failing", "SOURCE_BAD_ANSWER", "HTML")
-    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(is_hopeless=False, is_good=True, skipped=(fault,))
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(("other",), ("failing",), (fault,))
     other.error = SourceLimited("429", retry_after_s=30)
     with pytest.raises(SourceUnavailable):
         await one(asking)
     resting = SkippedSource("other", "SOURCE_RESTING", "its limit is reached for another 30 s")
-    assert asking.outlook(symbol, Capability.QUOTES) == Outlook(
-        is_hopeless=False, is_good=False, skipped=(fault, resting)
-    )
+    assert asking.outlook(symbol, Capability.QUOTES) == Outlook((), ("failing",), (fault, resting))
     for _ in range(OPENS_AFTER):
         with pytest.raises(SourceUnavailable):
             await one(asking)
@@ -530,5 +528,5 @@ async def test_the_outlook_of_bars_is_that_of_who_has_the_interval() -> None:
     minutes.error = SourceBadAnswer("HTML")
     with pytest.raises(SourceUnavailable):
         await asking.history("AAPL", Interval.M1, WINDOW)
-    assert not asking.outlook("AAPL", Capability.HISTORY, Interval.M1).is_good
-    assert asking.outlook("AAPL", Capability.HISTORY, Interval.D1).is_good
+    assert asking.outlook("AAPL", Capability.HISTORY, Interval.M1).well == ()
+    assert asking.outlook("AAPL", Capability.HISTORY, Interval.D1).well == ("days",)
