@@ -50,6 +50,7 @@ class Ticker:
     """A hub on the bus, and somebody who publishes ticks to it; the price of a tick is its number."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
         self.cache = QuoteCache(redis, keys, 600)
         self.hub = Hub(redis, keys, self.cache, LiveBars(redis, keys))
         self.world = world(hub=self.hub, quote_cache=self.cache, quote_fresh_s=math.inf)
