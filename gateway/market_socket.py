@@ -6,8 +6,6 @@ In: `subscribe` and `unsubscribe` with `symbols`, `ping` (with `authorization`, 
 """
 
 import asyncio
-import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Final
@@ -16,24 +14,16 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from errors import SmartFinError, StoreUnavailable, Unauthenticated
-from gateway.auth import Admission, address_of, authorization_of
-from gateway.documents import Documents
+from errors import SmartFinError
+from gateway.auth import authorization_of
+from gateway.connection import Connection, json_of
 from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
-from gateway.running import Run, Runner
+from gateway.running import Runner
 from gateway.wire import wire_of
 from people import Tier
 from resolvers.symbols import checked_symbol
-from resolvers.world import Context, World
-
-logger = logging.getLogger(__name__)
-
-INTERNAL_ERROR: Final = 1011
-TRY_AGAIN_LATER: Final = 1013
-UNAUTHORIZED: Final = 4401
-TOO_MANY_REQUESTS: Final = 4429
 
 MAX_NAMED: Final = 200
 """Symbols that one message may name."""
@@ -77,108 +67,53 @@ class MarketSocket:
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: HTTP 403
             return
         await send({"type": "websocket.accept"})
-        runner, state = self._runner, scope["state"]
-        authorization = authorization_of(scope["headers"])
         wire = wire_of(scope, send)
         wire.farewell = _farewell
-        outbox = Outbox(wire, self._flusher, runner.settings.websocket_backlog_bytes, runner.traffic)
-        admission = Admission(state["authenticator"])
-        connection = Connection(runner, outbox, state["world"], state["documents"], admission, address_of(scope))
-        runner.traffic.connections += 1
+        outbox = Outbox(wire, self._flusher, self._runner.settings.websocket_backlog_bytes, self._runner.traffic)
+        connection = MarketConnection(self._runner, outbox, scope)
         try:
-            connection.admit(authorization, connection.greet)
-            await connection.admitted()  # what it says next, it says as whom it has shown
-            while (message := await receive())["type"] == "websocket.receive":
-                connection.receive(message.get("text"))
-        finally:
-            runner.traffic.connections -= 1
+            await connection.greet(authorization_of(scope["headers"]))
+        except BaseException:
             connection.end()
+            raise
+        await wire.heard_by(connection, receive)
 
 
-class Connection:
+class MarketConnection(Connection):
     """One client: what it watches, and how much it has said."""
 
-    __slots__ = (
-        "_address",
-        "_admission",
-        "_admitting",
-        "_documents",
-        "_is_closed",
-        "_minute",
-        "_outbox",
-        "_runner",
-        "_second",
-        "_spoken",
-        "_spoken_at_once",
-        "_watched",
-        "_watching",
-        "_world",
-    )
+    __slots__ = ("_minute", "_spoken_in_minute")
 
-    def __init__(
-        self,
-        runner: Runner,
-        outbox: Outbox,
-        world: World,
-        documents: Documents,
-        admission: Admission,
-        address: str,
-    ) -> None:
-        self._address = address
-        self._runner = runner
-        self._outbox = outbox
-        self._world = world
-        self._documents = documents
-        self._admission = admission
-        self._watched: dict[str, Run] = {}
-        self._admitting: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._is_closed = False
+    def __init__(self, runner: Runner, outbox: Outbox, scope: Scope) -> None:
+        super().__init__(runner, outbox, scope)
         self._minute = asyncio.get_running_loop().time()
-        self._spoken = 0
-        self._second = 0
-        self._spoken_at_once = 0
+        self._spoken_in_minute = 0
 
-    def admit(self, authorization: str | None, then: Callable[[], None]) -> None:
-        """Let in whom this shows, or for longer; a guest where nothing is shown."""
-        if authorization is None:
-            then()
-        elif self._admitting is not None:
-            self._close(TOO_MANY_REQUESTS, "Too many tokens at once")
-        else:
-            self._admitting = asyncio.create_task(self._shown(authorization, then))
-
-    async def admitted(self) -> None:
-        """Return once what was shown has been looked at."""
+    async def greet(self, authorization: str | None) -> None:
+        """Let in whom this shows, and say hello: what the client says next, it says as that viewer."""
+        self._admit(authorization, self._say_hello)
         if self._admitting is not None:
             await asyncio.wait([self._admitting])
 
-    def greet(self) -> None:
-        """Say hello."""
-        self._tell("connection", status="connected", clientId=token_hex(8))
-
     def receive(self, text: str | None) -> None:
         """Do what a message says."""
-        if self._is_closed:
-            return
-        if self._is_flooded():
-            self._close(TOO_MANY_REQUESTS, "Too many messages")
+        if not self._is_heard():
             return
         if not self._may_speak():
             most = most_messages(self._admission.viewer.tier)
             self._refuse("RATE_LIMIT", f"{most} messages were sent in a minute; wait until it is over.")
             return
-        match _message(text):
+        match json_of(text):
             case {"type": "subscribe", "symbols": list(symbols)} if _are_texts(symbols):
                 self._subscribe(symbols)
             case {"type": "unsubscribe", "symbols": list(symbols)} if _are_texts(symbols):
                 self._unsubscribe(symbols)
             case {"type": "ping", "authorization": str(authorization)}:
-                self.admit(authorization, self._answer_ping)
+                self._admit(authorization, self._answer_ping)
             case {"type": "ping"}:
                 self._answer_ping()
             case {"type": "get_subscriptions"}:
-                self._tell("subscriptions", symbols=list(self._watched))
+                self._tell("subscriptions", symbols=list(self._under_way))
             case {"type": "subscribe" | "unsubscribe"}:
                 self._refuse("INVALID_FORMAT", f"`symbols` must be an array of up to {MAX_NAMED} strings.")
             case {"type": str(kind)}:
@@ -191,46 +126,6 @@ class Connection:
         """Say why the symbol has no quote."""
         self._refuse(error["extensions"]["code"], error["message"], symbol=symbol)
 
-    def forget(self, symbol: str) -> None:
-        """No quote of the symbol will come any more."""
-        self._watched.pop(symbol, None)
-
-    def end(self) -> None:
-        """The client is gone: end what it watches."""
-        self._is_closed = True
-        for task in (self._admitting, self._watching):
-            if task is not None:
-                task.cancel()
-        self._outbox.clear()
-        while self._watched:
-            self._watched.popitem()[1].close()
-
-    async def _shown(self, authorization: str, then: Callable[[], None]) -> None:
-        try:
-            await self._admission.show(authorization)
-        except Unauthenticated:
-            self._close(UNAUTHORIZED, "Unauthorized")
-        except StoreUnavailable as error:
-            self._close(TRY_AGAIN_LATER, str(error))
-        except Exception:
-            logger.exception("a token could not be looked at")
-            self._close(INTERNAL_ERROR, "Internal error")
-        else:
-            then()
-            if self._watching is None:
-                self._watching = asyncio.create_task(self._watch())
-        finally:
-            self._admitting = None
-
-    async def _watch(self) -> None:
-        """Close the connection once its viewer may not go on."""
-        try:
-            await self._admission.ended()
-            self._close(UNAUTHORIZED, "Unauthorized")
-        except Exception:
-            logger.exception("a token could not be looked at")
-            self._close(INTERNAL_ERROR, "Internal error")
-
     def _subscribe(self, texts: list[str]) -> None:
         fresh: list[str] = []
         taken: list[str] = []
@@ -242,8 +137,8 @@ class Connection:
             except SmartFinError as error:
                 errors.append(str(error))
                 continue
-            if symbol not in self._watched and symbol not in fresh:
-                if len(self._watched) + len(fresh) >= most:
+            if symbol not in self._under_way and symbol not in fresh:
+                if len(self._under_way) + len(fresh) >= most:
                     errors.append(f"{most} symbols are watched on this connection; unsubscribe from one first.")
                     break
                 fresh.append(symbol)
@@ -251,35 +146,26 @@ class Connection:
         self._tell("subscribed", symbols=list(dict.fromkeys(taken)), **({"errors": errors} if errors else {}))
         for name in fresh:
             request = GraphQLRequest(query=QUOTES, variables={"symbols": [name]})
-            context = Context(world=self._world, viewer=self._admission.viewer, address=self._address)
-            sink = _Quotes(self, self._outbox, name)
-            self._watched[name] = self._runner.start(request, self._documents.prepare_own, context, sink)
+            self._start(name, request, self._documents.prepare_own, _Quotes(self, self._outbox, name))
 
     def _unsubscribe(self, texts: list[str]) -> None:
-        symbols = [symbol for symbol in dict.fromkeys(text.upper() for text in texts) if symbol in self._watched]
+        symbols = [symbol for symbol in dict.fromkeys(text.upper() for text in texts) if symbol in self._under_way]
         for symbol in symbols:
-            self._watched.pop(symbol).close()
+            self._under_way.pop(symbol).close()
         self._tell("unsubscribed", symbols=symbols)
 
     def _may_speak(self) -> bool:
         now = asyncio.get_running_loop().time()
         if now - self._minute >= MINUTE_S:
-            self._minute, self._spoken = now, 0
-        self._spoken += 1
-        return self._spoken <= most_messages(self._admission.viewer.tier)
+            self._minute, self._spoken_in_minute = now, 0
+        self._spoken_in_minute += 1
+        return self._spoken_in_minute <= most_messages(self._admission.viewer.tier)
 
-    def _is_flooded(self) -> bool:
-        second = int(asyncio.get_running_loop().time())
-        self._spoken_at_once = self._spoken_at_once + 1 if second == self._second else 1
-        self._second = second
-        return self._spoken_at_once > self._runner.settings.websocket_messages_per_second
+    def _say_hello(self) -> None:
+        self._tell("connection", status="connected", clientId=token_hex(8))
 
     def _answer_ping(self) -> None:
         self._tell("pong")
-
-    def _close(self, code: int, reason: str) -> None:
-        self._is_closed = True
-        self._outbox.close(code, reason)
 
     def _refuse(self, code: str, message: str, **details: str) -> None:
         self._tell("error", code=code, message=message, **details)
@@ -293,7 +179,7 @@ class _Quotes:
 
     __slots__ = ("_connection", "_outbox", "_symbol")
 
-    def __init__(self, connection: Connection, outbox: Outbox, symbol: str) -> None:
+    def __init__(self, connection: MarketConnection, outbox: Outbox, symbol: str) -> None:
         self._connection = connection
         self._outbox = outbox
         self._symbol = symbol
@@ -331,14 +217,6 @@ def _farewell() -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _message(text: str | None) -> Any:
-    """The JSON of a text message; None for anything else."""
-    try:
-        return orjson.loads(text) if text is not None else None
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _are_texts(symbols: list[Any]) -> bool:
