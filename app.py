@@ -38,7 +38,7 @@ from db.partitions import Partitions
 from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys, connect
-from db.sealing import token_key
+from db.sealing import refresh_key, token_key
 from db.sessions import SessionStore
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
@@ -448,6 +448,7 @@ def _accounts(
     sessions = SessionStore(
         database,
         tokens,
+        refresh_key(settings),
         access_lifetime=timedelta(seconds=settings.access_token_seconds),
         session_lifetime=timedelta(days=settings.session_days),
     )

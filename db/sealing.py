@@ -32,6 +32,14 @@ def token_key(settings: Settings) -> bytes:
     return _derived(settings, f"access tokens {settings.mode}")
 
 
+def refresh_key(settings: Settings) -> bytes:
+    """The 32 bytes that each refresh token of the mode is made with of the one before, of the same secret.
+
+    Raises StartError where the folder cannot hold one.
+    """
+    return _derived(settings, f"refresh tokens {settings.mode}")
+
+
 def webhook_key(settings: Settings) -> bytes:
     """The 32 bytes that what signs each user's webhooks is made of, of the same secret.
 

@@ -257,11 +257,12 @@ class User(SQLModel, table=True):
 
 
 class Session(SQLModel, table=True):
-    """Who is signed in, and the SHA-256 of the refresh token that keeps it up."""
+    """Who is signed in, and the SHA-256 of the refresh token that keeps it up, and of the one before."""
 
     __tablename__ = "sessions"
     __table_args__ = (
         _check("sessions_token_hash", "octet_length(token_hash) = 32"),
+        _check("sessions_renewed", "(renewed_hash IS NULL) = (renewed_at IS NULL)"),
         Index("sessions_user", "user_id", "created_at"),
         Index("sessions_expires_at", "expires_at"),
     )
@@ -271,6 +272,8 @@ class Session(SQLModel, table=True):
     token_hash: bytes
     created_at: datetime = _instant()
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    renewed_hash: bytes | None = None
+    renewed_at: datetime | None = _instant(optional=True)
 
 
 class UserSubscription(SQLModel, table=True):

@@ -47,6 +47,8 @@ class Session:
     """As `db.sessions.Session`."""
 
     access_token: str = described("To be shown as `Authorization: Bearer …` until `expiresAt`.")
-    refresh_token: str = described("For `refreshSession`, once: a second time it ends the session.")
+    refresh_token: str = described(
+        "For `refreshSession`, once: a second time, 10 s later or more, it ends the session."
+    )
     expires_at: datetime
     user: User

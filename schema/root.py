@@ -111,7 +111,8 @@ class Mutation:
     )
     refresh_session: Session = resolved_by(
         refresh_session,
-        "New tokens for old: a refresh token is good once. Where one comes a second time, its session ends.",
+        "New tokens for old: a refresh token is good once. Where one comes a second time, its session ends; but within"
+        " 10 s of its refresh the newest one gets the same next token again, as two tabs may send it at once.",
     )
     sign_out: bool = resolved_by(
         sign_out, "Ends the session; false where there was none. The access token goes on until it ends."

@@ -54,7 +54,7 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
     alerts, bus = AlertStore(database), AlertBus(redis, keys)
     asking = Router(cast(Sequence[Source], sources))
     sessions = SessionStore(
-        database, tokens(), access_lifetime=timedelta(minutes=15), session_lifetime=timedelta(days=30)
+        database, tokens(), b"k" * 32, access_lifetime=timedelta(minutes=15), session_lifetime=timedelta(days=30)
     )
     return World(
         synthetic=False,

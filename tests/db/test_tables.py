@@ -124,6 +124,8 @@ GOOD: dict[str, dict[str, Any]] = {
         "token_hash": b"x" * 32,
         "created_at": AT,
         "expires_at": AT,
+        "renewed_hash": None,
+        "renewed_at": None,
     },
     "user_subscriptions": {
         "id": ONE,
@@ -250,6 +252,7 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({}, "sessions_pkey"),
         ({"id": TWO, "user_id": TWO}, "sessions_user_id_fkey"),
         ({"id": TWO, "token_hash": b"x"}, "sessions_token_hash"),
+        ({"id": TWO, "renewed_at": AT}, "sessions_renewed"),
     ],
     "user_subscriptions": [
         ({}, "user_subscriptions_pkey"),
