@@ -119,14 +119,24 @@ def _refusal(description: str) -> Described:
 
 
 def _envelope(data: Described, metadata: Described) -> Described:
-    told = metadata | {"timestamp": {"type": "string", "format": "date-time", "description": "When it was answered."}}
+    told = metadata | {
+        "timestamp": {"type": "string", "format": "date-time", "description": "When it was answered."},
+        "rateLimitRemaining": {
+            "type": ["integer", "null"],
+            "description": "What was left of the caller's budget for this minute then; null where there is none.",
+        },
+    }
     return {
         "type": "object",
         "required": ["success", "data", "metadata"],
         "properties": {
             "success": {"const": True},
             "data": data,
-            "metadata": {"type": "object", "required": ["count", "timestamp"], "properties": told},
+            "metadata": {
+                "type": "object",
+                "required": ["count", "timestamp", "rateLimitRemaining"],
+                "properties": told,
+            },
         },
     }
 

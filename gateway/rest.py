@@ -127,7 +127,7 @@ async def realtime(asked: Asked) -> Answer:
         metadata["errors"] = [
             {"symbol": _symbol_at(error, asked), "code": fault.code, "message": str(fault)} for error, fault in faults
         ]
-    return _succeeded(quotes, metadata)
+    return _succeeded(asked, quotes, metadata)
 
 
 async def historical(asked: Asked) -> Answer:
@@ -146,11 +146,10 @@ async def historical(asked: Asked) -> Answer:
         return await _bars_as_file(asked, file)
     result, is_over = await asked.ask(HISTORICAL, variables)
     history = _found(result.data, result.errors)
-    tagged = orjson.dumps(history) if is_over else b""
-    bars = history.pop("bars")
+    bars = orjson.dumps(history.pop("bars"))
     window = {name: variables[name] for name in ("from", "to") if variables[name]}
-    answer = _succeeded(bars, {**history, "interval": values["interval"], **window})
-    return asked.keep(answer, tagged) if is_over else answer
+    answer = _succeeded(asked, orjson.Fragment(bars), {**history, "interval": values["interval"], **window})
+    return asked.keep(answer, orjson.dumps(history) + bars) if is_over else answer
 
 
 async def indicators(asked: Asked) -> Answer:
@@ -177,7 +176,7 @@ async def indicators(asked: Asked) -> Answer:
         "priceData": [dict(zip(columns, bar, strict=True)) for bar in chart],
     }
     metadata = {**history, "interval": values["interval"], "count": len(wanted), "dataPoints": history["count"]}
-    return _succeeded(data, metadata)
+    return _succeeded(asked, data, metadata)
 
 
 async def _bars_as_file(asked: Asked, file: FileFormat) -> Answer:
@@ -246,8 +245,14 @@ def _symbol_at(error: GraphQLError, asked: Asked) -> str:
     return symbol
 
 
-def _succeeded(data: Any, metadata: Mapping[str, Any]) -> Answer:
-    return _enveloped({"success": True, "data": data, "metadata": {**metadata, "timestamp": _text(datetime.now(UTC))}})
+def _succeeded(asked: Asked, data: Any, metadata: Mapping[str, Any]) -> Answer:
+    spent = asked.context.spent
+    told = {
+        **metadata,
+        "timestamp": _text(datetime.now(UTC)),
+        "rateLimitRemaining": spent.remaining if spent is not None else None,
+    }
+    return _enveloped({"success": True, "data": data, "metadata": told})
 
 
 def _enveloped(envelope: dict[str, Any], status: int = 200) -> Answer:

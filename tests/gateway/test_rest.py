@@ -62,6 +62,15 @@ async def test_quotes_are_those_of_graphql(session: aiohttp.ClientSession, marke
     assert "errors" not in body["metadata"]
 
 
+@pytest.mark.parametrize("path", ["realtime/SIM001", f"historical/SIM001?{WEEK}", "indicators/SIM001?indicators=rsi"])
+async def test_the_metadata_tell_what_is_left_of_the_budget(
+    session: aiohttp.ClientSession, market: str, path: str
+) -> None:
+    async with session.get(f"{market}/{path}") as response:
+        left = (await response.json())["metadata"]["rateLimitRemaining"]
+        assert response.headers["RateLimit"].startswith(f'"cost";r={left};t=')
+
+
 async def test_a_symbol_without_a_quote_is_told_and_blanks_no_other(
     session: aiohttp.ClientSession, market: str
 ) -> None:
@@ -273,6 +282,8 @@ async def test_history_that_is_over_may_be_kept(session: aiohttp.ClientSession, 
         tag = response.headers["ETag"]
     async with session.get(url, headers={"If-None-Match": tag}) as again:
         assert (again.status, again.headers["ETag"], await again.read()) == (304, tag, b"")
+    async with session.get(url.replace("01-05", "01-04"), headers={"If-None-Match": tag}) as other:
+        assert (other.status, other.headers["ETag"] == tag) == (200, False)
     async with session.get(f"{market}/historical/SIM050?limit=3&format={form}") as forming:
         assert forming.headers["Cache-Control"] == "no-store"
 
