@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         alias="SMARTFIN_MAX_BODY_BYTES",
         ge=1024,
         le=16_777_216,
-        description="Bytes of a request's body, or of the query string of a GET.",
+        description="Bytes of a request's body, or of the query string of a GET (65535 with its path at most).",
     )
     max_document_length: int = Field(
         32_768,

@@ -11,6 +11,7 @@ from uvicorn.supervisors import Multiprocess, multiprocess
 
 import logs
 from errors import StartError
+from gateway.http_protocol import HttpProtocol
 from gateway.wire import WebSocketProtocol
 from settings import Mode, Settings
 
@@ -35,7 +36,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "app:create_app",
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_ping_interval=PING_S,
