@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits deploy-check pages long bench format lock web clean
+.PHONY: help install run test check audits deploy-check pages docs long bench format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ pages: .venv/.installed web ## prove that web/dist is what the source gives, and
 	npm --prefix tests/web ci
 	npm --prefix tests/web test
 
+docs: .venv/.installed-docs ## build the documentation in build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@! grep -rnoE '<(script|link|img|iframe)[^>]*(src|href)="?https?:[^ >]*' build/docs --include='*.html' \
+	 || { echo "the documentation takes these from other hosts"; exit 1; }
+
 deploy-check: .venv/.installed-dev ## hold deploy/ against nginx, promtool, amtool
 	@for tool in nginx promtool amtool openssl; do command -v $$tool > /dev/null \
 	 || { echo "make deploy-check needs $$tool: apt-get install nginx-light prometheus prometheus-alertmanager openssl"; exit 1; }; done
@@ -55,14 +60,17 @@ bench: .venv/.installed-dev ## measure ours beside its peers, and print tables
 	@$(BIN)/python -m bench.outage
 	@$(BIN)/python -m bench.alerts
 
-format: .venv/.installed-dev ## format and mend what can be mended, write schema.graphql anew
+format: .venv/.installed-dev ## format and mend what can be mended, write anew what is made of the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/smartfin schema --write
+	$(BIN)/python -m tests.test_docs
+	$(BIN)/python -m tests.indicators.test_docs
 
-lock: $(BIN)/uv ## resolve the dependencies anew into the two lock files
+lock: $(BIN)/uv ## resolve the dependencies anew into the lock files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group docs -c requirements-dev.lock -o requirements-docs.lock
 
 web: ## build the pages in web/dist anew (needs Node)
 	npm --prefix web/dashboard ci
@@ -87,4 +95,8 @@ $(BIN)/uv:
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/.installed-docs: requirements-docs.lock .venv/.installed
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-docs.lock
 	@touch $@

@@ -43,8 +43,12 @@ def main() -> None:
 
 
 @click.group()
+@click.version_option(package_name="smartfin", message="%(prog)s %(version)s")
 def commands() -> None:
-    """Market data behind one GraphQL endpoint."""
+    """Market data behind one GraphQL endpoint.
+
+    Settings are variables of the environment; the options of a command go before them.
+    """
 
 
 def _settings(**options: Any) -> "Settings":
@@ -65,12 +69,12 @@ def _settings(**options: Any) -> "Settings":
 
 
 @commands.command()
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+@click.option("--host", help="Address to listen on; 127.0.0.1 if left out.")
+@click.option("--port", type=int, help="Port to listen on; 8000 if left out, 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer; 1 if left out.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="The make-believe exchange, or real data.")
-@click.option("--role", type=click.Choice(["all", "api"]), help="Answer and collect, or answer only.")
+@click.option("--role", type=click.Choice(["all", "api"]), help="Answer, collect and do jobs, or answer only.")
 def serve(**options: Any) -> None:
     """Serve GraphQL over HTTP and WebSocket."""
     settings = _settings(**options)
@@ -88,7 +92,10 @@ def serve(**options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="The make-believe exchange, or real data.")
 def collect(**options: Any) -> None:
-    """Bring ticks to the bus, for servers of the role `api`; one process does, the others wait to take over."""
+    """Bring ticks to servers that run with `--role api`.
+
+    Several share the symbols, and take over those of one that dies.
+    """
     settings = _settings(role="all", **options)
     from app import opened
     from gateway.running import Runner
@@ -133,7 +140,10 @@ async def _database(settings: "Settings", mode: "Mode") -> AsyncIterator["Databa
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose tables.")
 def migrate(**options: Any) -> None:
-    """Bring the tables up to date; safe while others do the same."""
+    """Bring the tables up to date.
+
+    Safe while others do the same; `serve` and `import` do so by themselves.
+    """
     settings = _settings(**options)
 
     async def run() -> None:
@@ -150,7 +160,10 @@ def migrate(**options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose sources.")
 def doctor(**options: Any) -> None:
-    """Tell what works: PostgreSQL, Redis, and each source with its key and its quota."""
+    """Tell what works: PostgreSQL, Redis, sources, keys, quotas.
+
+    It ends with 1 if something does not.
+    """
     settings = _settings(**options)
     from app import open_sources_alone
     from jobs.doctor import Verdict, examine
@@ -180,7 +193,7 @@ def doctor(**options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose users.")
 def token(email: str, tier: str | None, expires: str, **options: Any) -> None:
-    """Print an access token for a user."""
+    """Print an access token for a user, who is made if there is none."""
     from people import Tier, parse_email
 
     try:
@@ -225,7 +238,10 @@ def _lifetime(text: str) -> timedelta:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Where they are served.")
 def documents(manifest: Path, **options: Any) -> None:
-    """Publish the GraphQL documents of FILE, JSON of texts by id; clients then ask by `documentId`."""
+    """Publish the GraphQL documents of FILE.
+
+    It is a JSON object of texts by id; clients then ask by `documentId`.
+    """
     settings = _settings(**options)
     from db.documents import DocumentStore
     from db.embedded import servers
@@ -251,7 +267,10 @@ def documents(manifest: Path, **options: Any) -> None:
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV of splits: symbol, date, numerator, denominator.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 def import_(file: Path, symbol: str | None, interval: str, splits: Path | None, **options: Any) -> None:
-    """Take in RAW bars from a CSV or Parquet FILE; they are served in live mode."""
+    """Take in RAW bars from a CSV or Parquet FILE.
+
+    They are served in live mode. A bad row is told with its line and its reason, and stops nothing else.
+    """
     settings = _settings(**options)
     from db.archive import Archive
     from db.importer import ImportedBars, ImportedSplits, import_bars, import_splits
@@ -305,7 +324,10 @@ def _tell(file: Path, what: str, result: "ImportedBars | ImportedSplits") -> Non
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose bars.")
 def archive(*, before: datetime | None, restore: bool, **options: Any) -> None:
-    """Move months of bars to Parquet files, or bring them back; they answer the same queries."""
+    """Move months of bars to Parquet files, or bring them back.
+
+    Where SMARTFIN_ARCHIVE_URL says; archived months answer the same queries.
+    """
     if before is None and not restore:
         raise click.UsageError("Name the months with --before YYYY-MM, or bring all back with --restore.")
     if before is not None and before > datetime.now(UTC).replace(tzinfo=None):
@@ -337,7 +359,11 @@ def archive(*, before: datetime | None, restore: bool, **options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose jobs.")
 def work(**options: Any) -> None:
-    """Do jobs (backfills, upkeep) until told to end; `serve` does them too, but for `--role api`."""
+    """Do jobs until told to end.
+
+    Backfills, the bars of closed sessions, the nightly review, the messages of alerts; `serve` does them too, unless
+    it runs with `--role api`.
+    """
     settings = _settings(**options)
     from app import working
 
@@ -357,7 +383,7 @@ def work(**options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose jobs.")
 def jobs(*, as_json: bool, **options: Any) -> None:
-    """List the jobs: what runs and how far it is, what waits, what failed and why, and when the next are due."""
+    """List the jobs: what runs, what waits, what failed and why."""
     settings = _settings(**options)
     import orjson
 
@@ -389,7 +415,10 @@ def jobs(*, as_json: bool, **options: Any) -> None:
 @click.option("--to", "end", type=click.DateTime(), help="End, exclusive, in UTC; now if left out.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 def backfill(symbols: tuple[str, ...], interval: str, start: datetime, end: datetime | None, **options: Any) -> None:
-    """Fetch the bars of SYMBOLS that are missing from the live store; stopped and begun again, it goes on."""
+    """Fetch the bars of SYMBOLS that the live store lacks.
+
+    Stopped and begun again, it goes on where it was.
+    """
     settings = _settings(mode="live", **options)
     from app import open_supply
     from jobs.backfill import Progress, backfill

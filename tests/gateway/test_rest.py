@@ -433,14 +433,13 @@ async def test_the_openapi_document_is_of_the_routes_that_are_served(
 
 
 SHOWN = re.findall(
-    r"curl -s 'http://127.0.0.1:8000(/(?:api|udf)/.*?)'\n\n(.*?)\n\n",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
-    re.DOTALL,
+    r"curl -s 'http://127.0.0.1:8000(/(?:api|udf)/.*?)'\n\n((?: {4}.*\n)+)",
+    "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("rest.md", "udf.md")),
 )
 
 
 @pytest.mark.parametrize(("path", "rows"), SHOWN, ids=["api", "udf"])
-async def test_the_readme_shows_what_one_gets(
+async def test_the_docs_show_what_one_gets(
     session: aiohttp.ClientSession, sandbox: Running, path: str, rows: str
 ) -> None:
     async with session.get(sandbox.url + path) as response:

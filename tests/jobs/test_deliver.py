@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import ipaddress
+import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,7 @@ from jobs.webhook import Webhooks, is_public
 from live.tending import tended
 from people import NotificationMethod
 from tests.alerting import Desk, new_user, terms
+from tests.conftest import ROOT
 from tests.waiting import until
 
 EMAIL, SMS, WEBHOOK = NotificationMethod.EMAIL, NotificationMethod.SMS, NotificationMethod.WEBHOOK
@@ -116,6 +118,28 @@ def mailbox() -> Iterator[Mailbox]:
 
 def to(url: str) -> Outgoing:
     return replace(MESSAGE, webhook_url=url)
+
+
+async def test_the_check_in_the_docs_takes_what_we_sign_and_nothing_else(receiver: Receiver) -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [shown] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(code, told)  # it is what readers copy
+    is_genuine = told["is_genuine"]
+    await Webhooks(lambda _: KEY, ["127.0.0.1"]).send(to(receiver.url))
+    [(headers, body)] = receiver.got
+    secret = f"whsec_{base64.b64encode(KEY).decode()}"
+    assert is_genuine(secret, headers, body)
+    assert not is_genuine(secret, headers, body + b" ")
+    assert not is_genuine(f"whsec_{base64.b64encode(b'another').decode()}", headers, body)
+    assert not is_genuine(secret, {**headers, "webhook-timestamp": "1772375400"}, body)
+    an_hour_ago = str(int(headers["webhook-timestamp"]) - 3600)
+    signed = f"{MESSAGE.id}.{an_hour_ago}.".encode() + body
+    signature = f"v1,{base64.b64encode(hmac.digest(KEY, signed, 'sha256')).decode()}"
+    assert not is_genuine(secret, {**headers, "webhook-timestamp": an_hour_ago, "webhook-signature": signature}, body)
+    sent, example = orjson.loads(body), orjson.loads(shown)
+    assert (list(sent), list(sent["data"])) == (list(example), list(example["data"]))
 
 
 async def test_a_webhook_is_signed_as_standard_webhooks_has_it(receiver: Receiver) -> None:
