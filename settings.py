@@ -237,6 +237,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds until a request that is not answered is given up.",
     )
+    drain_seconds: float = Field(
+        0,
+        alias="SMARTFIN_DRAIN_SECONDS",
+        ge=0,
+        le=300,
+        description="Seconds that a server told to end still lets clients in, for balancers that watch `/readyz`.",
+    )
     compress_from_bytes: int = Field(
         4096,
         alias="SMARTFIN_COMPRESS_FROM_BYTES",

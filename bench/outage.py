@@ -75,7 +75,7 @@ class Upstreams:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answer: when it was due, how long it took from then on, in seconds, and where it was taken from, or an error's code."""
+    """One answer: when it was due, how long it took from then on, in seconds, and where from, or an error's code."""
 
     due_s: float
     took_s: float

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 import uvicorn
@@ -13,10 +15,13 @@ import logs
 from errors import StartError
 from gateway.http_protocol import HttpProtocol
 from gateway.wire import WebSocketProtocol
-from settings import Mode, Settings
+from settings import Mode, Settings, load_settings
 
-DRAIN_S = 6
-"""How long requests under way may take once the process was told to end, and its WebSockets are closed."""
+DRAIN_S = 5
+"""How long requests under way may take once nobody is let in any more."""
+
+ON_ITS_WAY_S = 1.0
+"""How long a connection without a request is kept then: one may be on its way, as its client knows nothing yet."""
 
 SLICES = 20
 SLICE_S = 0.1
@@ -56,14 +61,15 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             raise StartError("A worker could not start; the log says why.")
     else:
-        _Server(config, _banner(settings, where)).run(sockets=[listening])
+        _Server(config, settings.drain_seconds, _banner(settings, where)).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """Says where to look, once it answers; as it ends, has its clients come back a few at a time."""
+    """Says where to look, once it answers; ends without losing a request, and its clients come back a few at a time."""
 
-    def __init__(self, config: uvicorn.Config, banner: str = "") -> None:
+    def __init__(self, config: uvicorn.Config, drain_s: float, banner: str = "") -> None:
         super().__init__(config)
+        self._drain_s = drain_s
         self._banner = banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -72,32 +78,65 @@ class _Server(uvicorn.Server):
             click.echo(self._banner)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.lifespan.state["draining"].set()  # /readyz says so while new requests are still answered
+        self.lifespan.state["draining"].set()  # /readyz says so, and handshakes of WebSockets are turned away
+        # Each answer is the last of its connection now. Not added to the list there is: handshakes under way have that.
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        await asyncio.gather(self._wait(self._drain_s, lambda: True), self._close_websockets())
+        await self._let_in_the_last(sockets or [])
+        await self._wait(ON_ITS_WAY_S, lambda: any(map(_has_no_request, self.server_state.connections)))
+        await super().shutdown(sockets)
+
+    async def _close_websockets(self) -> None:
         size = LEAST_SLICE
         while watching := [kept for kept in self.server_state.connections if _is_open(kept)]:
-            size = max(size, -(-len(watching) // SLICES))  # of the most there were: those who come meanwhile add none
+            size = max(size, -(-len(watching) // SLICES))  # of the most there were
             for connection in watching[:size]:
                 connection.shutdown()
             await asyncio.sleep(SLICE_S)
-        await super().shutdown(sockets)
+
+    async def _let_in_the_last(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept whom the kernel has let in already, who would be cut off, and in the same breath listen no more."""
+        waiting = []
+        for listening in sockets:
+            with suppress(BlockingIOError):
+                while True:
+                    waiting.append(listening.accept()[0])
+        for server in self.servers:
+            server.close()
+        for listening in sockets:
+            listening.close()
+        for connection in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
+
+    async def _wait(self, most_s: float, still: Callable[[], bool]) -> None:
+        """Wait while it is still so, but no longer than this, nor where Ctrl-C was pressed a second time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + most_s
+        while still() and loop.time() < deadline and not self.force_exit:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(SLICE_S)
 
 
 def _is_open(connection: object) -> bool:
     return isinstance(connection, WebSocketProtocol) and not connection.close_sent
 
 
+def _has_no_request(connection: object) -> bool:
+    return isinstance(connection, HttpProtocol) and (connection.cycle is None or connection.cycle.response_complete)
+
+
 class _Worker(multiprocess.Process):
     """Ends as a process that serves alone does."""
 
-    @property
-    def server(self) -> uvicorn.Server:
-        if self._server is None:
-            self._server = _Server(self.config)
-        return self._server
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        self._server = _Server(self.config, load_settings().drain_seconds)  # before its threads ask for one at once
+        super().target(sockets)
 
 
 class _Supervisor(Multiprocess):
-    """Says where to look, once every worker answers."""
+    """Says where to look, once every worker answers; listens no longer than they do."""
 
     def __init__(self, config: uvicorn.Config, listening: socket.socket, banner: str) -> None:
         super().__init__(config, [listening])
@@ -108,6 +147,11 @@ class _Supervisor(Multiprocess):
         if self._banner and all(process.is_ready() for process in self.processes):
             click.echo(self._banner)
             self._banner = ""
+
+    def terminate_all(self) -> None:
+        for listening in self.sockets:  # or clients would be let in whom no worker answers
+            listening.close()
+        super().terminate_all()
 
 
 def _url(listening: socket.socket) -> str:

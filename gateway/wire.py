@@ -133,7 +133,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
 
     def handle_connect(self, event: Any) -> None:
-        """Take the handshake, and leave the wire in the scope."""
+        """Take the handshake, and leave the wire in the scope; a server that ends turns it away."""
+        if self.app_state["draining"].is_set():
+            self._turn_away()
+            return
         super().handle_connect(event)
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
@@ -158,7 +161,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 self.write([self.farewell()])
             self.close(1012, "Service restart")
         else:
-            super().shutdown()
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Answer a handshake with 503, upon which a proxy asks another server, and a client comes back."""
+        self.handshake_complete = self.close_sent = True
+        self.conn.send_response(self.conn.reject(503, "The server restarts.\n"))
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Close a client that answers no ping with a code after which it connects again; 1011 would end it."""
