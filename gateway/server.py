@@ -30,6 +30,9 @@ LEAST_SLICE = 50
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
+WORKER_S = 30
+"""How long a worker may say nothing before it is replaced: on a machine that is busy it takes seconds to begin."""
+
 PING_S = 20
 PONG_S = 60
 """A client that stops reading for a while answers late; one that is gone never does."""
@@ -51,6 +54,7 @@ def serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
+        timeout_worker_healthcheck=WORKER_S,
         workers=workers,
     )
     where = _url(listening)
