@@ -52,7 +52,7 @@ class Selection:
     def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
         if self._read is not None:
             with suppress(Exception):  # graphql-core meets it again, and says where it is
-                return encoded(ExecutionResult(self._read(event.payload), None))
+                return orjson.dumps({"data": self._read(event.payload)})
         try:
             result = self._executor.build_per_event_executor(event.payload).execute_operation(False)
         except Exception as error:  # noqa: BLE001 - as in a query, whatever it is goes to the log and not further
