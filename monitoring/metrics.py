@@ -207,6 +207,11 @@ def _answering(parts: Answering) -> Iterator[Metric]:
     yield _gauge("smartfin_hub_topics", "Symbols and series that somebody watches here.", parts.hub.topics)
     yield _gauge("smartfin_hub_mailboxes", "Mailboxes, counted for each topic that they watch.", parts.hub.mailboxes)
     yield _counter("smartfin_hub_connects", "Connections to the bus; more than one: it was away.", parts.hub.connects)
+    yield _counter(
+        "smartfin_bus_undecoded",
+        "Messages of the bus that could not be decoded; the latest state was read instead.",
+        parts.hub.undecoded,
+    )
     yield _counter("smartfin_gaps_healed", "Topics read again after something may have been missed.", parts.hub.healed)
     yield _gauge("smartfin_documents", "Parsed documents that are kept.", len(parts.documents))
     yield _gauge("smartfin_documents_bytes", "What they take, about.", parts.documents.kept_bytes)
