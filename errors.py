@@ -222,7 +222,7 @@ class TooManyJobs(RequestError):
 
 
 class TooManyOperations(RequestError):
-    """More operations under way on one connection than its caller may have."""
+    """More operations under way than a caller may have: on one WebSocket, or as event streams."""
 
     code = "TOO_MANY_OPERATIONS"
 
@@ -494,7 +494,7 @@ class RateLimited(AccessError):
 
 
 class Forbidden(AccessError):
-    """The viewer's tier does not reach."""
+    """The viewer's tier does not reach, or a page of another origin asks for a stream."""
 
     code = "FORBIDDEN"
 

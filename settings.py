@@ -380,14 +380,14 @@ class Settings(BaseSettings):
         alias="SMARTFIN_GUEST_SUBSCRIPTIONS",
         ge=1,
         le=1000,
-        description="Operations that a guest may have under way on one WebSocket.",
+        description="Operations that a guest may have under way on one WebSocket, or from an address as event streams.",
     )
     user_subscriptions: int = Field(
         50,
         alias="SMARTFIN_USER_SUBSCRIPTIONS",
         ge=1,
         le=1000,
-        description="Operations that a signed-in user may have under way on one WebSocket.",
+        description="Operations that a signed-in user may have under way on one WebSocket, or as event streams.",
     )
     alerts_per_user: int = Field(
         500, alias="SMARTFIN_ALERTS_PER_USER", ge=1, description="Alerts that a user may have."

@@ -1,12 +1,17 @@
 """GraphQL over server-sent events, a stream for each operation (github.com/enisdenjo/graphql-sse, PROTOCOL.md)."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
 
+from errors import Forbidden
 from gateway.auth import Admission
 from gateway.caching import NOT_KEPT
+from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
 from gateway.running import Prepare, Runner
@@ -34,6 +39,14 @@ class EventStreams:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._flusher = Flusher(runner.traffic)
+        self._is_allowed = origin_check(runner.settings.allowed_origins)
+        self._under_way: Counter[UUID | str] = Counter()
+
+    def check_origin(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises Forbidden where a page asks that may not: a browser sends some requests without asking first."""
+        origin, host = (headers[name].decode("latin-1") if name in headers else None for name in (b"origin", b"host"))
+        if not self._is_allowed(origin, host):
+            raise Forbidden(f"Pages of {origin} may not open streams here; SMARTFIN_ORIGINS names those that may.")
 
     async def serve(
         self,
@@ -61,7 +74,12 @@ class EventStreams:
         barred = asyncio.create_task(admission.ended())
         over = [gone, barred, *map(asyncio.create_task, (wire.closed.wait(), scope["state"]["draining"].wait()))]
         runner.traffic.connections += 1
-        run = runner.start(request, prepare, context, _Events(outbox))
+        client = context.viewer.user_id or context.address
+        events = _Events(outbox)
+        run = None
+        if runner.may_begin(context.viewer, self._under_way[client], events):
+            run = runner.start(request, prepare, context, events)
+            self._under_way[client] += 1
         try:
             while not (await asyncio.wait(over, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                 outbox.send(_COMMENT)
@@ -70,7 +88,11 @@ class EventStreams:
                 await wire.finish()
         finally:
             runner.traffic.connections -= 1
-            run.close()
+            if run is not None:
+                run.close()
+                self._under_way[client] -= 1
+                if not self._under_way[client]:
+                    del self._under_way[client]
             outbox.clear()
             for task in over:
                 task.cancel()

@@ -65,6 +65,8 @@ class GraphQLEndpoint:
         admission = Admission(scope["state"]["authenticator"])
         context = Context(world=scope["state"]["world"], request_id=request_id, address=address_of(scope))
         try:
+            if media_type == EVENT_STREAM:
+                self._events.check_origin(headers)
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
                 await admission.show(authorization_of(scope["headers"]))
                 context.viewer = admission.viewer

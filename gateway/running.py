@@ -12,7 +12,7 @@ from graphql.execution import create_source_event_stream
 
 import logs
 import tracing
-from errors import SmartFinError, TookTooLong
+from errors import SmartFinError, TookTooLong, TooManyOperations
 from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
 from gateway.masking import masked
@@ -22,6 +22,7 @@ from gateway.request import GraphQLRequest
 from gateway.selections import Selection, Selections, failed
 from live.mailbox import Event, Mailbox
 from live.tending import is_ending
+from people import Viewer
 from resolvers.world import Context
 from settings import Settings
 
@@ -62,6 +63,21 @@ class Runner:
         self.selections = Selections()
         self.traffic = Traffic()
         self.meter = Meter()
+
+    def may_begin(self, viewer: Viewer, under_way: int, sink: Sink) -> bool:
+        """Whether a viewer who has so many operations under way may begin another; if not, the client is told."""
+        most = self.settings.guest_subscriptions if viewer.user_id is None else self.settings.user_subscriptions
+        if under_way < most:
+            return True
+        self.refuse(TooManyOperations(f"{most} operations are under way; complete one first.", limit=most), sink)
+        self.meter.unknown.whole.observe(0.0)
+        return False
+
+    def refuse(self, error: SmartFinError, sink: Sink) -> None:
+        """Tell the client why an operation is not executed."""
+        told = refusal(error)
+        self.meter.refused(told)
+        sink.error(orjson.dumps(told))
 
     def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, sink: Sink) -> "Run":
         """The operation, under way."""
@@ -104,9 +120,7 @@ class Run:
             if source is not None:
                 await self._send_each(source)
         except SmartFinError as error:
-            told = refusal(error)
-            self._runner.meter.refused(told)
-            self._sink.error(orjson.dumps(told))
+            self._runner.refuse(error, self._sink)
         except Exception as error:  # noqa: BLE001 - it is masked and logged, as in a query
             self._fail(masked(failed(error).errors or [], context.request_id))
             self.close()

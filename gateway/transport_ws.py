@@ -7,10 +7,9 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from errors import SmartFinError, TooManyOperations
+from errors import SmartFinError
 from gateway.auth import authorization_of
 from gateway.connection import TOO_MANY_REQUESTS, UNAUTHORIZED, Connection, json_of
-from gateway.execution import refusal
 from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
@@ -138,19 +137,8 @@ class GraphQLConnection(Connection):
             self._close(ALREADY_EXISTS, f"Subscriber for {name} already exists"[:100])
         else:
             sink = _Messages(self, self._outbox, name)
-            viewer = self._admission.viewer
-            settings = self._runner.settings
-            most = settings.guest_subscriptions if viewer.user_id is None else settings.user_subscriptions
-            if len(self._under_way) >= most:
-                refused = TooManyOperations(
-                    f"{most} operations are under way on this connection; complete one first.", limit=most
-                )
-                told = refusal(refused)
-                self._runner.meter.refused(told)
-                self._runner.meter.unknown.whole.observe(0.0)
-                sink.error(orjson.dumps(told))
-                return
-            self._start(name, request, self._documents.prepare, sink)
+            if self._runner.may_begin(self._admission.viewer, len(self._under_way), sink):
+                self._start(name, request, self._documents.prepare, sink)
 
     def _close(self, code: int, reason: str) -> None:
         self._forget_timer()

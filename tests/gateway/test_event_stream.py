@@ -4,16 +4,18 @@ import asyncio
 import json
 import socket as sockets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from db.database import Database
 from db.redis import Keys
 from gateway import event_stream
 from tests.gateway.sockets import Endpoint, Ticker, answering, greeted, ticking
+from tests.people import authenticator, bearer, person
 from tests.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
@@ -142,6 +144,68 @@ async def test_a_request_that_cannot_be_read_gets_the_status_of_http(
         session.request(method, endpoint.url, **how) as response,
     ):
         assert (response.status, response.content_type) == (status, "application/json")
+
+
+async def test_a_client_has_so_many_operations_under_way_on_all_its_streams(ticker: Ticker) -> None:
+    async with (
+        answering(ticker.world, guest_subscriptions=2) as endpoint,
+        streamed(endpoint.url, json=A) as first,
+        AsyncExitStack() as others,
+    ):
+        second = await others.enter_async_context(streamed(endpoint.url, json=A))
+        assert [await stream.prices(1) for stream in (first, second)] == [[1.0], [1.0]]
+        for query in (A, {"query": "{ __typename }"}):
+            async with streamed(endpoint.url, json=query) as refused:
+                event = await refused.next()
+                assert event is not None
+                assert event[1]["errors"] == [
+                    {
+                        "message": "2 operations are under way; complete one first.",
+                        "extensions": {"code": "TOO_MANY_OPERATIONS", "limit": 2},
+                    }
+                ]
+                assert await refused.next() == ("complete", None)
+        await others.aclose()
+        await until(lambda: endpoint.runner.traffic.connections == 1)
+        async with streamed(endpoint.url, json=A) as third:
+            assert await third.prices(1) == [1.0]
+
+
+async def test_users_have_streams_of_their_own_wherever_they_ask_from(ticker: Ticker, database: Database) -> None:
+    one, other = await person(database), await person(database)
+    async with (
+        answering(
+            ticker.world, authenticator=authenticator(database), guest_subscriptions=1, user_subscriptions=1
+        ) as endpoint,
+        AsyncExitStack() as open_streams,
+    ):
+        for headers in ({}, {"Authorization": bearer(one)}, {"Authorization": bearer(other)}):
+            stream = await open_streams.enter_async_context(streamed(endpoint.url, json=A, headers=headers))
+            assert await stream.prices(1) == [1.0]
+        async with streamed(endpoint.url, json=A, headers={"Authorization": bearer(one)}) as refused:
+            event = await refused.next()
+            assert event is not None
+            assert event[1]["errors"][0]["extensions"]["code"] == "TOO_MANY_OPERATIONS"
+
+
+@pytest.mark.parametrize(
+    ("method", "how"), [("POST", {"json": A}), ("GET", {"params": {**A, "variables": '{"s":"A"}'}})]
+)
+async def test_pages_of_other_origins_open_no_stream_unless_they_are_named(
+    ticker: Ticker, method: str, how: dict[str, Any]
+) -> None:
+    async with answering(ticker.world, origins="https://app.test") as endpoint:
+        own = endpoint.url.removesuffix("/graphql")
+        for origin in ("https://app.test", own):
+            async with streamed(endpoint.url, method, headers={"Origin": origin}, **how) as stream:
+                assert await stream.prices(1) == [1.0]
+        for origin in ("https://evil.test", "null"):
+            async with (
+                aiohttp.ClientSession(headers=EVENTS | {"Origin": origin}) as session,
+                session.request(method, endpoint.url, **how) as response,
+            ):
+                assert response.status == 403
+                assert [error["extensions"]["code"] for error in (await response.json())["errors"]] == ["FORBIDDEN"]
 
 
 async def test_a_silent_stream_is_kept_alive(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
