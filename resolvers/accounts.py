@@ -10,6 +10,7 @@ from db.spending import Spent
 from db.users import Account
 from errors import EmailTaken, Forbidden, InvalidEmail, InvalidPassword, Unauthenticated, WrongCredentials
 from people import parse_email
+from resolvers.arguments import Email, Password, RefreshToken
 from resolvers.world import Context
 
 LEAST_CHARACTERS: Final = 12
@@ -28,7 +29,7 @@ async def rate_limit(info: Info[Context, None]) -> Spent | None:
     return info.context.spent
 
 
-async def sign_up(info: Info[Context, None], email: str, password: str) -> Session:
+async def sign_up(info: Info[Context, None], email: Email, password: Password) -> Session:
     """A session of a new account. Raises Forbidden, InvalidEmail, InvalidPassword, EmailTaken, TooManyAttempts."""
     world = info.context.world
     if not world.accounts.may_sign_up:
@@ -43,7 +44,7 @@ async def sign_up(info: Info[Context, None], email: str, password: str) -> Sessi
     return await world.accounts.sessions.begin(account)
 
 
-async def sign_in(info: Info[Context, None], email: str, password: str) -> Session:
+async def sign_in(info: Info[Context, None], email: Email, password: Password) -> Session:
     """A new session. Raises InvalidEmail, WrongCredentials and TooManyAttempts."""
     world = info.context.world
     address = _checked_email(email)
@@ -57,7 +58,7 @@ async def sign_in(info: Info[Context, None], email: str, password: str) -> Sessi
     return await world.accounts.sessions.begin(account)
 
 
-async def refresh_session(info: Info[Context, None], refresh_token: str) -> Session:
+async def refresh_session(info: Info[Context, None], refresh_token: RefreshToken) -> Session:
     """The session with new tokens. Raises Unauthenticated, in the same words whatever is wrong with the token."""
     session = await info.context.world.accounts.sessions.refresh(refresh_token)
     if session is None:
@@ -65,7 +66,7 @@ async def refresh_session(info: Info[Context, None], refresh_token: str) -> Sess
     return session
 
 
-async def sign_out(info: Info[Context, None], refresh_token: str) -> bool:
+async def sign_out(info: Info[Context, None], refresh_token: RefreshToken) -> bool:
     """Whether there was such a session; there is none now."""
     return await info.context.world.accounts.sessions.end(refresh_token)
 

@@ -28,6 +28,7 @@ from errors import (
 )
 from market import AlertMetric, AlertOperator, Interval, Quote, Symbol
 from people import NotificationMethod
+from resolvers.arguments import Active, After, First
 from resolvers.assets import MAX_PAGE, PageInfo
 from resolvers.measures import INDICATORS, indicator_call
 from resolvers.quotes import current_quotes
@@ -56,9 +57,9 @@ _RANGES: Final = {
 class AlertInput:
     """As `db.alerts.AlertTerms`, before it is checked."""
 
-    symbol: Symbol
-    operator: AlertOperator
-    threshold: float
+    symbol: Symbol = strawberry.field(description="What is watched.")
+    operator: AlertOperator = strawberry.field(description="When it fires.")
+    threshold: float = strawberry.field(description="What the value is compared with, in the unit of `metric`.")
     metric: AlertMetric = strawberry.field(
         default=AlertMetric.PRICE, description="All but PRICE, CHANGE_PERCENT and VOLUME need an `interval`."
     )
@@ -82,7 +83,7 @@ class AlertInput:
         default=None, description="Where WEBHOOK posts to; see `webhookSecret`. Not within private networks."
     )
     phone: str | None = strawberry.field(default=None, description="Where SMS goes, as +14155550100.")
-    is_active: bool = True
+    is_active: bool = strawberry.field(default=True, description="False: kept, and not watched.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,11 @@ class AlertEventConnection:
     page_info: PageInfo
 
 
+_Terms = Annotated[AlertInput, strawberry.argument(description="All of its terms.")]
 _AlertId = Annotated[strawberry.ID, strawberry.argument(name="id", description="That of one of your alerts.")]
 
 
-async def create_alert(info: Info[Context, None], input: AlertInput) -> Alert:  # noqa: A002 - the name in the contract
+async def create_alert(info: Info[Context, None], input: _Terms) -> Alert:  # noqa: A002 - the name in the contract
     """A new alert of the viewer. Raises TooManyAlerts, and as `_terms` does."""
     user_id, world = signed_in(info.context), info.context.world
     terms, measured = await _terms(world, input)
@@ -116,7 +118,7 @@ async def create_alert(info: Info[Context, None], input: AlertInput) -> Alert:  
 async def update_alert(
     info: Info[Context, None],
     alert_id: _AlertId,
-    input: AlertInput,  # noqa: A002 - the name in the contract
+    input: _Terms,  # noqa: A002 - the name in the contract
 ) -> Alert:
     """One of the viewer's alerts with other terms, armed anew. Raises AlertNotFound, and as `_terms` does."""
     user_id, world = signed_in(info.context), info.context.world
@@ -133,12 +135,12 @@ async def delete_alert(info: Info[Context, None], alert_id: _AlertId) -> str:
     return alert_id
 
 
-async def alerts(info: Info[Context, None], active: bool | None = None) -> list[Alert]:
+async def alerts(info: Info[Context, None], active: Active = None) -> list[Alert]:
     """The viewer's alerts, the newest first."""
     return await info.context.world.alerts.alerts(signed_in(info.context), active=active)
 
 
-async def alert_events(info: Info[Context, None], first: int = 20, after: str | None = None) -> AlertEventConnection:
+async def alert_events(info: Info[Context, None], first: First = 20, after: After = None) -> AlertEventConnection:
     """A page of what the viewer's alerts did, the newest first."""
     user_id = signed_in(info.context)
     if not 1 <= first <= MAX_PAGE:

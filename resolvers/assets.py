@@ -9,7 +9,8 @@ from strawberry.types import Info
 
 from db.assets import AssetPage
 from errors import InvalidCursor, InvalidLimit
-from market import Asset, AssetType, Quote, Symbol
+from market import Asset, AssetType, Quote
+from resolvers.arguments import After, First, Kind, OneSymbol, Search, Venue
 from resolvers.symbols import checked_symbol
 from resolvers.world import Context, World
 
@@ -43,7 +44,7 @@ class Connection:
     total_count: int
 
 
-async def asset(info: Info[Context, None], symbol: Symbol) -> Asset:
+async def asset(info: Info[Context, None], symbol: OneSymbol) -> Asset:
     """What is known of a symbol: from the store, else from a source, and then kept."""
     return await known_asset(info.context, checked_symbol(symbol))
 
@@ -65,11 +66,11 @@ async def known_asset(context: Context, symbol: str) -> Asset:
 
 async def assets(
     info: Info[Context, None],
-    search: str | None = None,
-    type: AssetType | None = None,  # noqa: A002 - the name in the contract
-    market: str | None = None,
-    first: int = 20,
-    after: str | None = None,
+    search: Search = None,
+    type: Kind = None,  # noqa: A002 - the name in the contract
+    market: Venue = None,
+    first: First = 20,
+    after: After = None,
 ) -> Connection:
     """A page of the assets that match: by symbol, or by likeness where something is searched for."""
     if not 1 <= first <= MAX_PAGE:

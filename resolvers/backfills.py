@@ -8,8 +8,8 @@ from strawberry.types import Info
 
 from db.jobs import BackfillJob
 from errors import InvalidWindow
-from market import Interval, Symbol, Window
-from resolvers.arguments import To
+from market import Window
+from resolvers.arguments import Length, Symbols, To
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context
 
@@ -18,7 +18,7 @@ _JobId = Annotated[strawberry.ID, strawberry.argument(name="id", description="Wh
 
 
 async def ask_backfill(
-    info: Info[Context, None], symbols: list[Symbol], interval: Interval, start: _From, end: To = None
+    info: Info[Context, None], symbols: Symbols, interval: Length, start: _From, end: To = None
 ) -> BackfillJob:
     """The job that fetches what is missing. Raises TooManySymbols, InvalidSymbol, InvalidWindow, TooManyJobs."""
     check_count(symbols)
@@ -31,8 +31,6 @@ async def ask_backfill(
     )
 
 
-async def backfill_job(
-    info: Info[Context, None], job: Annotated[strawberry.ID, strawberry.argument(name="id")]
-) -> BackfillJob | None:
+async def backfill_job(info: Info[Context, None], job: _JobId) -> BackfillJob | None:
     """How a backfill stands."""
     return await info.context.world.jobs.backfill(job)

@@ -11,8 +11,8 @@ import polars as pl
 from strawberry.types import Info
 
 from errors import InvalidLimit, InvalidWindow, NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
-from market import Adjustment, Asset, Interval, Provenance, ServedFrom, Symbol, venue
-from resolvers.arguments import From, Last, To
+from market import Adjustment, Asset, Interval, Provenance, ServedFrom, venue
+from resolvers.arguments import Adjusted, From, Last, Length, OneSymbol, To
 from resolvers.bars import Bars, Series, load_bars
 from resolvers.rows import Rows
 from resolvers.symbols import checked_symbol
@@ -142,12 +142,12 @@ _EPOCH_S = pl.col("time").dt.epoch("s")
 
 async def history(
     info: Info[Context, None],
-    symbol: Symbol,
-    interval: Interval = Interval.D1,
+    symbol: OneSymbol,
+    interval: Length = Interval.D1,
     start: From = None,
     end: To = None,
     last: Last = None,
-    adjustment: Adjustment = Adjustment.SPLITS,
+    adjustment: Adjusted = Adjustment.SPLITS,
 ) -> History:
     """The bars of [start, end), or the newest `last` of them."""
     found = await _history(info.context.world, symbol, interval, start, end, last, adjustment)
@@ -158,11 +158,11 @@ async def history(
 async def asset_history(
     root: Asset,
     info: Info[Context, None],
-    interval: Interval = Interval.D1,
+    interval: Length = Interval.D1,
     start: From = None,
     end: To = None,
     last: Last = None,
-    adjustment: Adjustment = Adjustment.SPLITS,
+    adjustment: Adjusted = Adjustment.SPLITS,
 ) -> History:
     """The history of an asset."""
     return await _history(info.context.world, root.symbol, interval, start, end, last, adjustment)

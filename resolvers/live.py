@@ -8,12 +8,13 @@ from db.quotes import served
 from errors import InvalidParameter, InvalidSymbol, SmartFinError, StoreUnavailable, SymbolNotFound
 from live.mailbox import Event, Mailbox
 from market import ServedFrom, Symbol
+from resolvers.arguments import MaxPerSecond, Symbols
 from resolvers.quotes import current_quotes
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
 
 
-async def live_quotes(info: Info[Context, None], symbols: list[Symbol], max_per_second: float | None = None) -> Mailbox:
+async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_second: MaxPerSecond = None) -> Mailbox:
     """The current quote of each symbol, then every change; the latest only, where the reader is slow.
 
     A symbol that has no quotes gives one error and does not disturb the others; when none has, the stream ends.

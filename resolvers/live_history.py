@@ -12,7 +12,8 @@ from strawberry.types import Info
 from db.live_bars import BarEvent, series_topic
 from errors import InvalidLimit, SmartFinError
 from live.mailbox import Event, Mailbox
-from market import Adjustment, Interval, Symbol
+from market import Adjustment, Interval
+from resolvers.arguments import Adjusted, Length, NewestBars, OneSymbol
 from resolvers.history import MAX_BARS, History, load_history
 from resolvers.symbols import checked_symbol
 from resolvers.world import Context, World
@@ -135,10 +136,10 @@ class Chart:
 
 async def live_history(
     info: Info[Context, None],
-    symbol: Symbol,
-    interval: Interval,
-    last: int = 1,
-    adjustment: Adjustment = Adjustment.SPLITS,
+    symbol: OneSymbol,
+    interval: Length,
+    last: NewestBars = 1,
+    adjustment: Adjusted = Adjustment.SPLITS,
 ) -> Mailbox:
     """The newest `last` bars, the forming one included, at once and again whenever one changes."""
     if not 1 <= last <= MAX_BARS:

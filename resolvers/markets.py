@@ -7,11 +7,12 @@ from strawberry.types import Info
 
 from errors import MarketNotFound
 from market import Asset, Market
+from resolvers.arguments import MarketCode
 from resolvers.world import Context
 from sources.calendar import MARKETS
 
 
-async def market(info: Info[Context, None], code: str) -> Market:
+async def market(info: Info[Context, None], code: MarketCode) -> Market:
     """The state of a market."""
     return await info.context.markets.load(checked_code(code))
 
@@ -29,7 +30,7 @@ async def asset_market(root: Asset, info: Info[Context, None]) -> Market | None:
     return await info.context.markets.load(code)
 
 
-async def live_market(info: Info[Context, None], code: str) -> AsyncGenerator[Market, None]:
+async def live_market(info: Info[Context, None], code: MarketCode) -> AsyncGenerator[Market, None]:
     """The state of a market at once, then each that follows."""
     async with aclosing(await info.context.world.markets.changes(checked_code(code))) as states:
         async for state in states:

@@ -1,7 +1,7 @@
 """What a user would like to see and how he would like to be told, for his clients to go by."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import strawberry
 from strawberry.types import Info
@@ -22,10 +22,12 @@ LONGEST_UPDATE_S: Final = 86_400
 class PreferencesInput:
     """As `db.users.Preferences`, before it is checked."""
 
-    notification_methods: list[NotificationMethod] | None = None
+    notification_methods: list[NotificationMethod] | None = strawberry.field(
+        default=None, description="Those that are set up on this server."
+    )
     update_frequency_seconds: int | None = strawberry.field(default=None, description="1-86400.")
     markets: list[str] | None = strawberry.field(default=None, description="Codes that `Query.markets` has.")
-    asset_types: list[AssetType] | None = None
+    asset_types: list[AssetType] | None = strawberry.field(default=None, description="An empty list: all of them.")
 
 
 async def preferences(root: Account, info: Info[Context, None]) -> Preferences:
@@ -35,7 +37,7 @@ async def preferences(root: Account, info: Info[Context, None]) -> Preferences:
 
 async def save_preferences(
     info: Info[Context, None],
-    input: PreferencesInput,  # noqa: A002 - the name in the contract
+    input: Annotated[PreferencesInput, strawberry.argument(description="What is to change.")],  # noqa: A002 - the name in the contract
 ) -> Preferences:
     """The viewer's preferences with these changes. Raises NotificationRefused, InvalidParameter, MarketNotFound."""
     user_id, world = signed_in(info.context), info.context.world

@@ -10,7 +10,8 @@ from strawberry.types import Info
 
 from db.quotes import served
 from errors import InvalidSymbol, SmartFinError, SourceUnavailable, StoreUnavailable
-from market import Asset, Quote, ServedFrom, SkippedSource, Symbol
+from market import Asset, Quote, ServedFrom, SkippedSource
+from resolvers.arguments import OneSymbol, Symbols
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
 from sources.source import Capability
@@ -23,12 +24,12 @@ MAX_PULLS: Final = 200
 """Questions under way beside which no other is begun that one can do without."""
 
 
-async def quote(info: Info[Context, None], symbol: Symbol) -> Quote:
+async def quote(info: Info[Context, None], symbol: OneSymbol) -> Quote:
     """The current quote of one symbol."""
     return _or_raise((await current_quotes(info.context.world, [symbol]))[0])
 
 
-async def quotes(info: Info[Context, None], symbols: list[Symbol]) -> Sequence[Quote | SmartFinError]:
+async def quotes(info: Info[Context, None], symbols: Symbols) -> Sequence[Quote | SmartFinError]:
     """The current quotes in the order asked; graphql-core turns an error in the list into a null with its path."""
     return await current_quotes(info.context.world, symbols)
 

@@ -9,7 +9,8 @@ from strawberry.types import Info
 
 from db.budgets import RedisBudget
 from db.source_stats import SourceStats
-from market import AssetType, Interval, Symbol
+from market import AssetType, Interval
+from resolvers.arguments import OneSymbol, Question
 from resolvers.symbols import checked_symbol
 from resolvers.world import Context
 from sources.health import BreakerState
@@ -89,6 +90,6 @@ def _window_name(seconds: int) -> str:
     return {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}.get(seconds, f"{seconds} s")
 
 
-def route(info: Info[Context, None], symbol: Symbol, capability: Capability) -> Sequence[RouteStep]:
+def route(info: Info[Context, None], symbol: OneSymbol, capability: Question) -> Sequence[RouteStep]:
     """Who would be asked for this, in order, and why the others would not."""
     return info.context.world.router.route(checked_symbol(symbol), capability)

@@ -13,7 +13,8 @@ from strawberry.types import Info
 
 from db.watchlists import Watchlist
 from errors import InvalidParameter, SmartFinError, WatchlistNotFound
-from market import Quote, Symbol
+from market import Quote
+from resolvers.arguments import ListName, Symbols
 from resolvers.quotes import quotes_of
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.viewers import signed_in
@@ -43,7 +44,7 @@ async def watchlist_quotes(root: Listed) -> list[Quote | SmartFinError]:
     return await root.loader.load(root.symbols)
 
 
-async def save_watchlist(info: Info[Context, None], name: str, symbols: list[Symbol]) -> Listed:
+async def save_watchlist(info: Info[Context, None], name: ListName, symbols: Symbols) -> Listed:
     """The viewer's list of this name, with these symbols now.
 
     Raises InvalidParameter for what is no name, InvalidSymbol, TooManySymbols and TooManyWatchlists.

@@ -16,7 +16,7 @@ strawberry.enum(Tier, description="What a viewer may do and how much, each more 
 class RateLimit:
     """As `db.spending.Spent`."""
 
-    limit: int
+    limit: int = described("The whole budget of a minute.")
     remaining: int = described("What is left, as far as this process knows.")
     resets_at: datetime = described("When the whole budget is there again.")
     cost: int = described("What this request cost.")
@@ -26,8 +26,8 @@ class RateLimit:
 class Preferences:
     """As `db.users.Preferences`."""
 
-    notification_methods: list[NotificationMethod]
-    update_frequency_seconds: int
+    notification_methods: list[NotificationMethod] = described("How he would like to be told.")
+    update_frequency_seconds: int = described("How long he would like between updates.")
     markets: list[str] = described("By their codes; none: all of them.")
     asset_types: list[AssetType] = described("None: all of them.")
 
@@ -36,9 +36,9 @@ class Preferences:
 class User:
     """As `db.users.Account`."""
 
-    id: strawberry.ID
+    id: strawberry.ID = described("What he is known by.")
     email: str = described("In lower case.")
-    tier: Tier
+    tier: Tier = described("What he may do.")
     preferences: Preferences = resolved_by(preferences, "As `savePreferences` has left them.")
 
 
@@ -50,5 +50,5 @@ class Session:
     refresh_token: str = described(
         "For `refreshSession`, once: a second time, 10 s later or more, it ends the session."
     )
-    expires_at: datetime
-    user: User
+    expires_at: datetime = described("When the access token ends.")
+    user: User = described("Who is signed in.")

@@ -25,20 +25,20 @@ class DeliveryStatus(StrEnum):
 class Alert:
     """As `db.alerts.Alert`."""
 
-    id: strawberry.ID
-    symbol: Symbol
-    metric: AlertMetric
-    operator: AlertOperator
-    threshold: float
+    id: strawberry.ID = described("What it is known by.")
+    symbol: Symbol = described("What is watched.")
+    metric: AlertMetric = described("What of it is watched.")
+    operator: AlertOperator = described("When it fires.")
+    threshold: float = described("What the value is compared with.")
     period: int | None = described("Bars in the indicator's formula; null where it has none.")
     interval: Interval | None = described("The bars that are watched; null where it is every tick.")
     cooldown_seconds: int | None = described("Seconds before it may fire again; null: it fires once.")
-    notification_methods: list[NotificationMethod]
-    webhook_url: str | None
-    phone: str | None
+    notification_methods: list[NotificationMethod] = described("How you are told.")
+    webhook_url: str | None = described("Where WEBHOOK posts to.")
+    phone: str | None = described("Where SMS goes.")
     is_active: bool = described("False once it has fired, if it fires once.")
-    created_at: datetime
-    last_fired_at: datetime | None
+    created_at: datetime = described("When it was made.")
+    last_fired_at: datetime | None = described("When it fired last; null where it never has.")
 
 
 @strawberry.type(description="The fate of one message about one event.")
@@ -46,21 +46,21 @@ class Delivery:
     """As `db.alerts.Delivery`."""
 
     id: strawberry.ID = described("What the message has as its idempotency key.")
-    method: NotificationMethod
-    status: DeliveryStatus
-    attempts: int
+    method: NotificationMethod = described("How it goes.")
+    status: DeliveryStatus = described("Where it stands.")
+    attempts: int = described("How often it was tried.")
     last_error: str | None = described("Why the last attempt failed.")
-    updated_at: datetime
+    updated_at: datetime = described("When that was.")
 
 
 @strawberry.type(description="A fire of an alert, kept for 90 days; or an alarm of the system, told to admins.")
 class AlertEvent:
     """As `db.alerts.AlertEvent`."""
 
-    id: strawberry.ID
+    id: strawberry.ID = described("What it is known by.")
     alert: Alert | None = described("As it stands now; null for an alarm of the system.")
     message: str = described("What has happened, in a sentence.")
-    fired_at: datetime
+    fired_at: datetime = described("When it fired.")
     value: float | None = described("What was measured; null for an alarm of the system.")
     quote: Quote | None = described("The tick that it fired on; null where it was a bar.")
     deliveries: list[Delivery] = described("One for each method; WEB is delivered with the event itself.")
@@ -71,12 +71,12 @@ class AlertEventEdge:
     """As `resolvers.alerts.AlertEventEdge`."""
 
     cursor: str = described("Give it as `after` to continue behind this entry.")
-    node: AlertEvent
+    node: AlertEvent = described("The event.")
 
 
 @strawberry.type(description="A page of events, the newest first.")
 class AlertEventConnection:
     """As `resolvers.alerts.AlertEventConnection`."""
 
-    edges: list[AlertEventEdge]
-    page_info: PageInfo
+    edges: list[AlertEventEdge] = described("The events, each with its cursor.")
+    page_info: PageInfo = described("Where the page stands.")

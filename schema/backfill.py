@@ -21,8 +21,8 @@ class JobState(StrEnum):
 class BackfillJob:
     """As `db.jobs.BackfillJob`."""
 
-    id: strawberry.ID
-    state: JobState
+    id: strawberry.ID = described("What `backfillJob` takes.")
+    state: JobState = described("Where it stands.")
     done: int = described("Stretches of time that are fetched.")
     total: int = described("Stretches that were missing when it began, or began again; 0 until then.")
     percent: float = described("How much of it is done.")

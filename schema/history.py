@@ -30,10 +30,10 @@ class Bar:
     time: datetime = described("Opening instant; 00:00 UTC of the (first) trading date for D1, W1 and MN1.")
     epoch: Timestamp = described("`time` in seconds.")
     trading_day: date = described("The trading date at the venue.")
-    open: float
-    high: float
-    low: float
-    close: float
+    open: float = described("First price.")
+    high: float = described("Highest price.")
+    low: float = described("Lowest price.")
+    close: float = described("Last price; of a bar that is forming, so far.")
     volume: float | None = described("Units traded; null where the source does not say.")
     vwap: float | None = described("Average price weighted by volume.")
     trades: int | None = described("Number of trades.")
@@ -44,31 +44,31 @@ class Bar:
 class BarColumns:
     """As `resolvers.history.BarColumns`."""
 
-    time: list[datetime]
-    epoch: list[Timestamp]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float | None]
+    time: list[datetime] = described("Opening instants.")
+    epoch: list[Timestamp] = described("`time` in seconds.")
+    open: list[float] = described("First prices.")
+    high: list[float] = described("Highest prices.")
+    low: list[float] = described("Lowest prices.")
+    close: list[float] = described("Last prices.")
+    volume: list[float | None] = described("Units traded; null where the source does not say.")
 
 
 @strawberry.type(description="`numerator` new shares for `denominator` old, from `time` on.")
 class Split:
     """As `resolvers.history.Split`."""
 
-    time: datetime
-    numerator: float
-    denominator: float
+    time: datetime = described("From when on.")
+    numerator: float = described("Shares after it.")
+    denominator: float = described("Shares before it.")
 
 
 @strawberry.type(description="Cash per share, for those who held before `time`.")
 class Dividend:
     """As `resolvers.history.Dividend`."""
 
-    time: datetime
-    amount: float
-    currency: str | None
+    time: datetime = described("From when on the shares trade without it.")
+    amount: float = described("Per share, in `currency`.")
+    currency: str | None = described("What it is paid in; null where the source does not say.")
 
 
 @strawberry.type(description="A stretch [from, to) without bars though the market was open.")
@@ -77,15 +77,15 @@ class Gap:
 
     start: datetime = strawberry.field(name="from", description="Its beginning.")
     end: datetime = strawberry.field(name="to", description="Its end.")
-    reason: GapReason
+    reason: GapReason = described("Why there are none.")
 
 
 @strawberry.type(description="The bars of one symbol in a window, ascending and unique.")
 class History:
     """As `resolvers.history.History`."""
 
-    symbol: Symbol
-    interval: Interval
+    symbol: Symbol = described("Whose bars they are.")
+    interval: Interval = described("The length of each.")
     adjustment: Adjustment = described("How prices and volumes here were corrected.")
     currency: str | None = described("What prices are in.")
     timezone: str = described("IANA zone of the venue.")

@@ -60,9 +60,70 @@ def _argument(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 _CHOICES = {
-    "of": _argument("of", PriceField, PriceField.CLOSE),
-    "anchor": _argument("anchor", Anchor | None, None),
+    "of": _argument(
+        "of",
+        Annotated[PriceField, strawberry.argument(description="The price that it is computed of.")],
+        PriceField.CLOSE,
+    ),
+    "anchor": _argument(
+        "anchor",
+        Annotated[
+            Anchor | None, strawberry.argument(description="Where it begins anew; null: as the interval has it.")
+        ],
+        None,
+    ),
 }
+_SERIES = {
+    "base": "Base line: middle of the range of the longer period.",
+    "bear": "How far the low lies above the average; negative where it lies below.",
+    "bull": "How far the high lies above the average; negative where it lies below.",
+    "close": "Closing price.",
+    "conversion": "Conversion line: middle of the range of the shorter period.",
+    "d": "The smoothed `k`.",
+    "direction": "1 while the trend goes up, -1 while it goes down.",
+    "down": "Of the lows.",
+    "fama": "The average that follows `mama`.",
+    "high": "Highest price.",
+    "histogram": "What the line lies above its signal.",
+    "inPhase": "The part in step with the cycle.",
+    "j": "3 times `k` less 2 times `d`.",
+    "jaw": "The slowest average.",
+    "k": "Where the value lies in its range, smoothed where the indicator has it so.",
+    "lagging": "The close, drawn back.",
+    "lead": "The sine an eighth of a cycle ahead.",
+    "line": "The stop: below the price while the trend goes up, above it while it goes down.",
+    "lips": "The fastest average.",
+    "long": "Where who has bought would leave.",
+    "low": "Lowest price.",
+    "lower": "The lower edge.",
+    "macd": "The faster average less the slower.",
+    "mama": "The adaptive average.",
+    "middle": "What the edges lie around.",
+    "minus": "Movement downwards.",
+    "open": "Opening price.",
+    "pivot": "The pivot itself.",
+    "plus": "Movement upwards.",
+    "quadrature": "The part a quarter of a cycle apart.",
+    "r1": "First resistance.",
+    "r2": "Second resistance.",
+    "r3": "Third resistance.",
+    "r4": "Fourth resistance.",
+    "s1": "First support.",
+    "s2": "Second support.",
+    "s3": "Third support.",
+    "s4": "Fourth support.",
+    "short": "Where who has sold short would leave.",
+    "signal": "The average of the line, which it crosses where it turns.",
+    "sine": "The sine of the cycle's phase.",
+    "spanA": "Leading span A: the middle of conversion and base.",
+    "spanB": "Leading span B: the middle of the range of the longest period.",
+    "teeth": "The average between.",
+    "trigger": "The line as it was a bar ago.",
+    "up": "Of the highs.",
+    "upper": "The upper edge.",
+    "value": "The line itself.",
+}
+"""What the series of indicators that have several are, by name; the indicator's own text has the formula."""
 _OUTPUTS: dict[str, type] = {}
 
 
@@ -72,9 +133,8 @@ def _output(indicator: catalogued.Indicator) -> Any:
     if name is None:
         return Signs if indicator.group == PATTERNS else Series
     if name not in _OUTPUTS:
-        annotations = dict.fromkeys(indicator.outputs, Series)
-        made = type(name, (), {"__annotations__": annotations, "__module__": __name__})
-        _OUTPUTS[name] = strawberry.type(made, description="Several series, each with one value per bar.")
+        fields = {output: (Series, described(_SERIES[output])) for output in indicator.outputs}
+        _OUTPUTS[name] = _type(name, fields, "Several series, each with one value per bar.")
     return _OUTPUTS[name]
 
 
@@ -112,11 +172,11 @@ def _arguments(root: catalogued.Indicator) -> Any:
 class IndicatorParameter:
     """As `indicators.indicator.IndicatorParameter` and `IndicatorChoice`."""
 
-    name: str
+    name: str = described("What it is called.")
     type: str = described("Int or Float, or the enum whose value it takes.")
     default: str = described("What it is unless said otherwise.")
-    minimum: float | None
-    maximum: float | None
+    minimum: float | None = described("The least that it may be; null for an enum.")
+    maximum: float | None = described("The most that it may be; null for an enum.")
 
 
 @strawberry.type(description="An indicator: what it is called, takes and gives.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Quote:
     """As `market.Quote`."""
 
-    symbol: Symbol
+    symbol: Symbol = described("Whose it is.")
     price: float = described("The last price, in `currency`.")
     open: float | None = described("First price of the session.")
     high: float | None = described("Highest price of the session.")

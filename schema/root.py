@@ -37,7 +37,7 @@ from schema.source import RouteStep, Source
 from schema.watchlist import Watchlist
 
 
-@strawberry.type
+@strawberry.type(description="What may be asked.")
 class Query:
     """What may be asked."""
 
@@ -86,7 +86,7 @@ class Query:
     )
 
 
-@strawberry.type
+@strawberry.type(description="What may be changed.")
 class Mutation:
     """What may be changed."""
 
@@ -124,7 +124,7 @@ class Mutation:
     )
 
 
-@strawberry.type
+@strawberry.type(description="What may be watched.")
 class Subscription:
     """What may be watched."""
 

@@ -12,8 +12,8 @@ from schema.scalars import described, resolved_by
 class Watchlist:
     """As `resolvers.watchlists.Listed`."""
 
-    id: strawberry.ID
-    name: str
+    id: strawberry.ID = described("What it is known by.")
+    name: str = described("What you call it.")
     symbols: list[Symbol] = described("Each once, in your order.")
     quotes: list[Quote | None] = resolved_by(
         watchlist_quotes, "The current quotes in the order of `symbols`; those of several lists are read at once."

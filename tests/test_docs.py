@@ -180,6 +180,17 @@ def test_the_pages_of_the_schema_have_all_of_it() -> None:
             assert set(kind.values) <= named
 
 
+def test_everything_in_the_schema_is_described() -> None:
+    core = build_schema().core
+    bare = [name for name, kind in core.type_map.items() if not kind.description]
+    for name, kind in core.type_map.items():
+        if isinstance(kind, GraphQLObjectType | GraphQLInputObjectType) and not name.startswith("__"):
+            for field_name, field in kind.fields.items():
+                parts = {field_name: field, **getattr(field, "args", {})}
+                bare += [f"{name}.{field_name} {part}" for part, of in parts.items() if not of.description]
+    assert bare == []
+
+
 def test_every_page_has_its_place_and_every_place_its_page() -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     placed = [page for section in nav for pages in section.values() for page in pages]
