@@ -10,7 +10,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Hold both."""
+    """Hold both; what has no name, or that of an older one, gets one of its id."""
+    op.execute(
+        """
+        UPDATE user_subscriptions SET name = concat_ws(' ', coalesce(name, 'Watchlist'), id)
+        WHERE subscription_type = 'watchlist' AND (name IS NULL OR id NOT IN (
+            SELECT DISTINCT ON (user_id, name) id FROM user_subscriptions
+            WHERE subscription_type = 'watchlist' ORDER BY user_id, name, created_at, id))
+        """
+    )
     op.create_check_constraint(
         "user_subscriptions_watchlist_name",
         "user_subscriptions",
