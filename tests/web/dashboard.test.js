@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { openBrowser, screenshot, seriousFaults, until, visit } from "./browser.js";
+import { bars, changes, chart, drawn, PHONE, reading as readingOf, symbols, text } from "./reader.js";
 import { Server } from "./server.js";
-
-const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
 // Two months of days, halved in price by a split in the middle, and the volume doubled.
 const DAYS = Array.from({ length: 60 }, (_, day) => new Date(Date.UTC(2024, 0, 2 + day)).toISOString().slice(0, 10));
@@ -26,41 +25,7 @@ after(async () => {
   await server?.remove();
 });
 
-const bars = (page) => page.locator(".canvas").getAttribute("data-bars").then(Number);
-const drawn = (page) => until(async () => (await bars(page)) > 0, "bars are drawn");
-const text = (page, selector) => page.locator(selector).first().textContent();
-const symbols = (page) => page.locator(".row .symbol").allTextContents();
-
-/** Chart a symbol of the watchlist. The coin moves with every tick; a share may stand still for an hour. */
-async function chart(page, symbol) {
-  await page.locator(".row", { hasText: symbol }).locator(".choose").click();
-  await page.locator("#charted", { hasText: symbol }).waitFor();
-  await drawn(page);
-}
-
-/** Passes once the text has become another one. */
-async function changes(page, selector) {
-  const first = await text(page, selector);
-  await until(async () => (await text(page, selector)) !== first, `${selector} is other than ${first}`);
-}
-
-/** A visit to the server; but for what is `foreseen`, the page must have nothing to complain of. */
-async function reading({ foreseen, ...options }, read) {
-  const { page, complaints, leave } = await visit(browser, server.url, options);
-  try {
-    await drawn(page);
-    await read(page);
-    assert.deepEqual(
-      complaints.filter((complaint) => !foreseen?.test(complaint)),
-      [],
-    );
-  } catch (error) {
-    await screenshot(page, "failed");
-    throw error;
-  } finally {
-    await leave();
-  }
-}
+const reading = (options, read) => readingOf(browser, server, options, read);
 
 test("a first visit finds a chart and prices that move", () =>
   reading({}, async (page) => {

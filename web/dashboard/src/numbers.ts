@@ -30,6 +30,9 @@ export function amount(value: number | null | undefined): string {
   return value == null ? "–" : WHOLE_AND_LETTERS.format(value);
 }
 
+/** 19,950 */
+export const whole = (value: number) => value.toLocaleString("en");
+
 /** 4 s, 3 min, 5 h, 2 d */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));

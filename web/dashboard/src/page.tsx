@@ -1,3 +1,4 @@
+import { Account, AccountButton, SessionEnded } from "./account/account";
 import { Announcer } from "./announcer";
 import { Chart } from "./chart/chart";
 import { Sources } from "./sources/panel";
@@ -16,8 +17,10 @@ export function Page() {
         <nav>
           <a href="/graphql">GraphiQL</a>
           <ThemeSwitch />
+          <AccountButton />
         </nav>
       </header>
+      <SessionEnded />
       <main>
         <Chart />
         <aside>
@@ -29,6 +32,7 @@ export function Page() {
         Charts by <a href="https://www.tradingview.com/">TradingView</a> Lightweight Charts™, Copyright © 2026
         TradingView, Inc.
       </footer>
+      <Account />
       <Announcer />
     </>
   );

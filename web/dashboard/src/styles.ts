@@ -1,5 +1,6 @@
 import "./styles/colors.css";
 import "./styles/page.css";
+import "./styles/dialog.css";
 import "./styles/watchlist.css";
 import "./styles/chart.css";
 import "./styles/sources.css";

@@ -3,7 +3,7 @@ import { effect, signal } from "@preact/signals";
 
 import { remembered } from "./remembered";
 
-const THEMES = { auto: "As the system", light: "Light", dark: "Dark" };
+const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
 type Theme = keyof typeof THEMES;
 
 const theme = remembered<Theme>("theme", "auto", (kept): kept is Theme => String(kept) in THEMES);

@@ -1,8 +1,9 @@
 // The bars of the choice: read, moved on by every tick, and gone back through page by page.
 import { batch, computed, effect, signal } from "@preact/signals";
 
-import { askOn, type Result, type UntypedText, watch } from "../connection";
+import { askOn, watch } from "../connection";
 import type { Interval } from "../graphql/graphql";
+import type { Result, UntypedText } from "../operation";
 import { catalog } from "./catalog";
 import { chosen, interval, symbol } from "./choice";
 import { type Columns, columnsOf, joined } from "./columns";

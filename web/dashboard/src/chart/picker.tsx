@@ -1,6 +1,6 @@
 import { signal, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 
+import { Dialog } from "../dialog";
 import { catalog, catalogFault, type Entry, isNumber } from "./catalog";
 import { addIndicator, changeIndicator, chosen, type Chosen, MOST_INDICATORS } from "./choice";
 
@@ -9,22 +9,15 @@ export const edited = signal<number | "new" | null>(null);
 
 /** The dialog that adds an indicator from all that the server knows, or changes the parameters of one. */
 export function Picker() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const open = edited.value !== null;
-  useEffect(() => {
-    if (open) dialog.current!.showModal();
-    else dialog.current!.close();
-  }, [open]);
+  const place = edited.value;
   return (
-    <dialog ref={dialog} class="picker" aria-labelledby="picker" onClose={() => (edited.value = null)}>
-      <header>
-        <h2 id="picker">{edited.value === "new" ? "Add an indicator" : "Change the indicator"}</h2>
-        <button type="button" class="remove" aria-label="Close" onClick={() => (edited.value = null)}>
-          ×
-        </button>
-      </header>
-      {edited.value === "new" ? <Choose /> : edited.value !== null && <Change place={edited.value} />}
-    </dialog>
+    <Dialog
+      open={place !== null}
+      title={place === "new" ? "Add an indicator" : "Change the indicator"}
+      onClose={() => (edited.value = null)}
+    >
+      {place === "new" ? <Choose /> : place !== null && <Change place={place} />}
+    </Dialog>
   );
 }
 

@@ -60,7 +60,9 @@ export function Sources() {
   }, [symbol.value]);
   return (
     <section class="panel sources" aria-labelledby="sources">
-      <h2 id="sources">Sources</h2>
+      <header>
+        <h2 id="sources">Sources</h2>
+      </header>
       {fault.value && (
         <p class="fault" role="alert">
           {fault}

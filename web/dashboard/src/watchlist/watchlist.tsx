@@ -5,7 +5,9 @@ import { symbols } from "./symbols";
 export function Watchlist() {
   return (
     <section class="panel watchlist" aria-labelledby="watchlist">
-      <h2 id="watchlist">Watchlist</h2>
+      <header>
+        <h2 id="watchlist">Watchlist</h2>
+      </header>
       {quotesFault.value && (
         <p class="fault" role="alert">
           {quotesFault}
