@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -24,6 +25,7 @@ from graphql.language import ArgumentNode, DirectiveNode, VariableNode, Visitor,
 from graphql.pyutils import AwaitableOrValue, Path
 from strawberry.execution import optimized_is_awaitable
 
+from gateway.asking import Asking, compile_asking
 from gateway.plain import Reader, compile_reader
 from gateway.variables import Variables
 
@@ -39,7 +41,7 @@ class Readers:
         switches = _Switches()
         visit(document, switches)
         self._switches = sorted(switches.names)
-        self._readers: dict[object, Reader | None] = {}
+        self._readers: dict[object, Reader | Asking | None] = {}
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -48,7 +50,7 @@ class Readers:
         """The values of the variables on which it depends what is selected."""
         return tuple(variables.get(name) for name in self._switches)
 
-    def get(self, key: object, compile_: Callable[[], Reader | None]) -> Reader | None:
+    def get(self, key: object, compile_: Callable[[], Reader | Asking | None]) -> Reader | Asking | None:
         """The reader under the key, compiled where there is none yet."""
         try:
             return self._readers[key]
@@ -129,7 +131,7 @@ class CompiledExecutor(Executor[Any]):
                 self.schema, self.fragments, self.variable_values, root, self.operation, self.hide_suggestions
             ).grouped_field_set.items()
             read = self._reader(get_nullable_type(root.fields[selected[0].node.name.value].type), selected)
-            return (lambda event: {key: read(event)}) if read is not None else None
+            return None if read is None or isinstance(read, Asking) else lambda event: {key: read(event)}
         return None
 
     def complete_list_value(
@@ -143,7 +145,7 @@ class CompiledExecutor(Executor[Any]):
     ) -> AwaitableOrValue[Any]:
         """The list, read in one go where its items are plain."""
         reader = self._reader(return_type, field_details_list)
-        if reader is not None:
+        if reader is not None and not isinstance(reader, Asking):
             with suppress(Exception):  # as above
                 return reader(result)
         return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
@@ -157,20 +159,33 @@ class CompiledExecutor(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> AwaitableOrValue[dict[str, Any]]:
-        """The object, read in one go where it is plain."""
+        """The object, read in one go where it is plain, or where it answers all its fields together."""
         reader = self._reader(return_type, field_details_list)
-        if reader is not None:
-            with suppress(Exception):  # as above
+        complete = partial(
+            super().complete_object_value, return_type, field_details_list, info, path, result, position_context
+        )
+        with suppress(Exception):  # as above
+            if isinstance(reader, Asking):
+                return self._answered(reader, result, reader.questions(result, self.variable_values), complete)
+            if reader is not None:
                 return reader(result)  # type: ignore[no-any-return]
-        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+        return complete()
 
-    def _reader(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | None:
+    async def _answered(
+        self, asking: Asking, source: Any, questions: list[Any], complete: Callable[[], AwaitableOrValue[Any]]
+    ) -> Any:
+        with suppress(Exception):  # as above
+            return asking.read(await source.answers(questions))
+        completed = complete()
+        return await completed if self.is_awaitable(completed) else completed
+
+    def _reader(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | Asking | None:
         key = (id(of), self._switched, *[id(details.node) for details in selected])
         return self._readers.get(key, lambda: self._compiled(of, selected))
 
-    def _compiled(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | None:
+    def _compiled(self, of: GraphQLOutputType, selected: FieldDetailsList) -> Reader | Asking | None:
         with suppress(Exception):  # graphql-core meets it again, too
-            return compile_reader(of, selected, self._fields_of)
+            return compile_reader(of, selected, self._fields_of) or compile_asking(of, selected, self._fields_of)
         return None
 
     def _fields_of(self, of: GraphQLObjectType, selected: FieldDetailsList) -> Mapping[str, FieldDetailsList]:

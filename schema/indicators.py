@@ -1,22 +1,19 @@
 """The types `Indicators` and `Patterns`, made from the catalogue: all they say is the functions' own."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Annotated, Any
 
-import polars as pl
 import strawberry
 
 from indicators import indicator as catalogued
 from indicators.catalog import CATALOG
 from market import Anchor, PriceField
-from resolvers.indicators import IndicatorScope
-from schema.scalars import described, resolved_by
+from resolvers.indicators import PATTERNS, IndicatorScope
+from schema.scalars import asked_by, described, resolved_by
 
 Series = list[float | None]
 Signs = list[int | None]
-PATTERNS = "patterns"
 
 
 def _type(name: str, fields: dict[str, tuple[Any, Any]], description: str) -> type:
@@ -30,20 +27,16 @@ def _type(name: str, fields: dict[str, tuple[Any, Any]], description: str) -> ty
 def _field(indicator: catalogued.Indicator) -> tuple[Any, Any]:
     """The annotation and the field of an indicator."""
 
-    async def values(root: IndicatorScope, **arguments: Any) -> Any:
-        found = await root.values(indicator.call(interval=root.interval, **arguments))
-        if isinstance(found, Mapping):
-            return SimpleNamespace(**found)
-        return found.cast(pl.Int32) if indicator.group == PATTERNS else found
+    def ask(root: IndicatorScope, **arguments: Any) -> catalogued.Call:
+        return indicator.call(interval=root.interval, **arguments)
 
     root = inspect.Parameter("root", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=IndicatorScope)
     chosen = [_CHOICES[name] for name in _CHOICES if name in indicator.inputs]
     numbers = [_number(parameter) for parameter in indicator.parameters]
-    resolver: Callable[..., Any] = values
-    resolver.__signature__ = inspect.Signature([root, *numbers, *chosen], return_annotation=Any)  # type: ignore[attr-defined]
-    resolver.__annotations__ = {p.name: p.annotation for p in (root, *numbers, *chosen)}
-    docs = f"{indicator.title}. {indicator.docs}"
-    return _output(indicator), strawberry.field(resolver=resolver, description=docs)
+    asked: Callable[..., Any] = ask
+    asked.__signature__ = inspect.Signature([root, *numbers, *chosen], return_annotation=Any)  # type: ignore[attr-defined]
+    asked.__annotations__ = {p.name: p.annotation for p in (root, *numbers, *chosen)}
+    return _output(indicator), asked_by(asked, f"{indicator.title}. {indicator.docs}")
 
 
 def _number(parameter: catalogued.IndicatorParameter) -> inspect.Parameter:
@@ -138,10 +131,6 @@ def _output(indicator: catalogued.Indicator) -> Any:
     return _OUTPUTS[name]
 
 
-def _scope(root: IndicatorScope) -> IndicatorScope:
-    return root
-
-
 Patterns: Any = _type(
     "Patterns",
     {indicator.name: _field(indicator) for indicator in CATALOG.values() if indicator.group == PATTERNS},
@@ -156,7 +145,7 @@ Indicators: Any = _type(
     "Indicators",
     {
         **{indicator.name: _field(indicator) for indicator in CATALOG.values() if indicator.group != PATTERNS},
-        PATTERNS: (Patterns, resolved_by(_scope, "Candlestick patterns.")),
+        PATTERNS: (Patterns, described("Candlestick patterns.")),
     },
     "One field per indicator; each series has one value per bar, null where it is not yet defined. Warm-up"
     " bars are fetched and cut off for you: the value at a bar does not depend on the window asked for."

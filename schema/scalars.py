@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any, NewType
+from functools import wraps
+from typing import Any, Final, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -13,6 +14,9 @@ from market import Symbol
 
 Timestamp = NewType("Timestamp", int)
 
+ASK: Final = "ask"
+"""In a field's metadata: what makes of the object and the arguments the question that the object answers."""
+
 
 def resolved_by(resolver: Callable[..., Any], description: str) -> Any:
     """A field that `resolver` answers; the field's own annotation gives its GraphQL type."""
@@ -22,6 +26,21 @@ def resolved_by(resolver: Callable[..., Any], description: str) -> Any:
 def described(description: str) -> Any:
     """A field that the object has under its own name."""
     return strawberry.field(description=description)
+
+
+def asked_by(ask: Callable[..., Any], description: str) -> Any:
+    """A field that its object answers together with all others of this kind that are selected.
+
+    `ask` takes the object as `root` and the arguments, and returns the question; `answers` of the object takes a list
+    of questions and returns as many answers.
+    """
+
+    @wraps(ask)
+    async def answer(root: Any, **arguments: Any) -> Any:
+        (answered,) = await root.answers([ask(root, **arguments)])
+        return answered
+
+    return strawberry.field(resolver=answer, description=description, metadata={ASK: ask})
 
 
 def watched_by(resolver: Callable[..., Any], description: str) -> Any:

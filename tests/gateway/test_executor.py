@@ -30,7 +30,7 @@ from gateway.executor import MAX_READERS, CompiledExecutor, CompiledOperation
 from gateway.plain import FRAGMENT_ROWS
 from market import Symbol
 from resolvers.rows import Rows
-from schema.scalars import SCALARS, Timestamp
+from schema.scalars import SCALARS, Timestamp, asked_by
 
 
 @strawberry.enum
@@ -80,6 +80,29 @@ async def later(root: Any) -> Any:
     return root.leaves
 
 
+def asking(kind: str) -> Any:
+    def ask(root: Any, by: int = 1) -> Any:
+        if by > 8:
+            raise InvalidSymbol(f"{by} is too many")
+        return kind, root.step * by
+
+    return asked_by(ask, "")
+
+
+@strawberry.type
+class Inner:
+    number: float = asking("number")
+
+
+@strawberry.type
+class Answering:
+    number: float = asking("number")
+    maybe_number: float | None = asking("number")
+    series: list[float | None] = asking("series")
+    columns: Columns = asking("columns")
+    inner: Inner
+
+
 @strawberry.type
 class Tree:
     name: str
@@ -92,6 +115,7 @@ class Tree:
     colours: list[Colour]
     rows: list[Row]
     columns: Columns
+    answering: Answering
     asked: Leaves = strawberry.field(resolver=later)
     maybe_asked: Leaves | None = strawberry.field(resolver=later)
 
@@ -133,6 +157,26 @@ class ColumnsSource:
 
 
 @dataclass
+class AnsweringSource:
+    """Answers a question with what it has of the kind, and fails where that is an error."""
+
+    step: Any
+    made: Any
+
+    @property
+    def inner(self) -> Any:
+        return AnsweringSource(2, self.made)
+
+    async def answers(self, questions: Sequence[Any]) -> list[Any]:
+        await asyncio.sleep(0)
+        answers = [self.made[kind][int(by) % len(self.made[kind])] for kind, by in questions]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+
+@dataclass
 class TreeSource:
     leaves: Any
     maybe_leaves: Any
@@ -141,6 +185,7 @@ class TreeSource:
     maybe_all_leaves: Any
     rows: Any
     columns: Any
+    answering: Any = None
     name: Any = "tree"
     grid: Any = ((1.0, None), ())
     colours: Any = (Colour.BLUE, Colour.RED)
@@ -219,6 +264,21 @@ def leaves(draw: Any) -> Any:
     return draw(st.sampled_from([source] * 12 + [Awaited(source), *ODD[:1], *ODD[-5:]]))
 
 
+SERIES = [[1.0, None], pl.Series([2.0, None]), pl.Series([NAN]), ()]
+ANSWERS = st.fixed_dictionaries(
+    {
+        "number": st.just([0.5, 1.5, 2, 3.5]) | st.lists(st.sampled_from(ODD), min_size=1, max_size=3),
+        "series": st.lists(st.sampled_from(SERIES), min_size=1, max_size=3),
+        "columns": st.lists(st.builds(ColumnsSource, *[st.sampled_from(SERIES)] * 3), min_size=1, max_size=2),
+    }
+)
+
+
+@st.composite
+def answering(draw: Any) -> Any:
+    return AnsweringSource(draw(st.sampled_from([1] * 6 + [2, None, "x", NAN])), draw(ANSWERS))
+
+
 @st.composite
 def trees(draw: Any) -> Any:
     held = frame(draw(st.sampled_from([0, 1, 3, MANY])), draw(ODD_CELLS))
@@ -232,6 +292,7 @@ def trees(draw: Any) -> Any:
         maybe_all_leaves=draw(maybe_list),
         rows=rows,
         columns=ColumnsSource(held["time"], held["open"], held["volume"], draw(st.sampled_from([None, held["open"]]))),
+        answering=draw(answering()),
     )
     if draw(st.booleans()) and draw(st.booleans()):
         setattr(source, draw(st.sampled_from([field.name for field in fields(source)])), draw(st.sampled_from(ODD)))
@@ -246,6 +307,12 @@ OBJECTS = {
     name: {field: get_named_type(of.type) for field, of in type_.fields.items()}
     for name, type_ in CORE.type_map.items()
     if isinstance(type_, GraphQLObjectType) and not name.startswith("__")
+}
+FIELDS = {
+    (name, field): of
+    for name, type_ in CORE.type_map.items()
+    if isinstance(type_, GraphQLObjectType)
+    for field, of in type_.fields.items()
 }
 SWITCHES = [
     "",
@@ -278,9 +345,13 @@ def selections(draw: Any, name: str, depth: int, fragments: list[str]) -> str:
         of = OBJECTS[name].get(field)
         if of is not None and of.name in OBJECTS and not depth:
             field, of = "__typename", None
-        alias = draw(st.sampled_from(["", "", f"{field}_1: ", f"{field}_2: "]))
+        alias, arguments = draw(st.sampled_from(["", "", f"{field}_1: ", f"{field}_2: "])), ""
+        if "by" in getattr(FIELDS.get((name, field)), "args", ()):
+            # Under a name of its own for each argument, as fields of one name must ask the same.
+            by = draw(st.sampled_from(["2", "3", "9", "$by", ""]))
+            alias, arguments = (f"{field}_{by.strip('$')}: ", f"(by: {by})") if by else ("", "")
         inner = f" {draw(selections(of.name, depth - 1, fragments))}" if of is not None and of.name in OBJECTS else ""
-        parts.append(f"{alias}{field}{switch}{inner}")
+        parts.append(f"{alias}{field}{arguments}{switch}{inner}")
     return f"{{ {' '.join(parts)} }}"
 
 
@@ -288,8 +359,10 @@ def selections(draw: Any, name: str, depth: int, fragments: list[str]) -> str:
 def documents(draw: Any) -> str:
     fragments: list[str] = []
     query = draw(selections("Query", 5, fragments))
-    uses = "@include(if: $on) @skip(if: $off)"  # so that neither variable is one too many
-    return "\n".join([f"query ($on: Boolean!, $off: Boolean = false) {{ ... {uses} {query} ... {query} }}", *fragments])
+    uses = "@include(if: $on) @skip(if: $off)"  # so that no variable is one too many
+    asked = "tree { answering { number number_by: number(by: $by) series inner { number } } }"
+    variables = "$on: Boolean!, $off: Boolean = false, $by: Int! = 2"
+    return "\n".join([f"query ({variables}) {{ ... {uses} {query} ... {{ {asked} }} ... {query} }}", *fragments])
 
 
 async def stock(document: DocumentNode, source: Any, variables: dict[str, Any]) -> ExecutionResult:
@@ -358,6 +431,25 @@ async def test_many_rows_leave_as_json_that_polars_wrote() -> None:
     result = await ours(compiled(document), source, {})
     assert result.data is not None
     assert isinstance(result.data["tree"]["rows"], orjson.Fragment)
+
+
+async def test_what_fields_ask_of_an_object_is_asked_at_once() -> None:
+    asked: list[Sequence[Any]] = []
+
+    class Source(AnsweringSource):
+        async def answers(self, questions: Sequence[Any]) -> list[Any]:
+            asked.append(questions)
+            return await super().answers(questions)
+
+    text = "query ($by: Int!) { tree { answering { a: number inner { number } b: number(by: $by) c: number(by: 3) } } }"
+    operation = compiled(parse(text))
+    for by in (2, 3):
+        source = QuerySource(
+            TreeSource(None, None, [], [], None, None, None, Source(1, {"number": [0, 1, 2, 3]})), [], None
+        )
+        result = await ours(operation, source, {"by": by})
+        assert result.data == {"tree": {"answering": {"a": 1, "inner": {"number": 2}, "b": by, "c": 3}}}
+    assert asked == [[("number", n) for n in (1, 2, by, 3)] for by in (2, 3)]
 
 
 async def test_a_document_is_compiled_once_for_each_way_that_its_switches_stand() -> None:
