@@ -29,17 +29,22 @@ class ValueCache:
     def evaluate(self, bars: pl.DataFrame, calls: Sequence[Call], warm_up: int) -> list[Values]:
         """As `evaluate`, without the values of the first `warm_up` bars."""
         digest = _digest(bars)
-        keys: dict[Call, _Key] = {call: (digest, warm_up, call) for call in calls}
-        found = {call: self._known[key][0] for call, key in keys.items() if key in self._known}
-        lacking = [call for call in keys if call not in found]
+        known = ((call, self._again((digest, warm_up, call))) for call in calls)
+        found = {call: values for call, values in known if values is not None}
+        lacking = [call for call in dict.fromkeys(calls) if call not in found]
         if lacking:
-            for call, values in zip(lacking, evaluate(bars, lacking), strict=True):
-                found[call] = _cut(values, warm_up)
-                self._keep(keys[call], found[call], 8 * bars.height * len(call.indicator.outputs))
-        for call in calls:
-            if keys[call] in self._known:
-                self._known.move_to_end(keys[call])
+            for call, values in zip(lacking, evaluate(bars, lacking, warm_up), strict=True):
+                found[call] = values
+                self._keep((digest, warm_up, call), values, 8 * bars.height * len(call.indicator.outputs))
         return [found[call] for call in calls]
+
+    def _again(self, key: _Key) -> Values | None:
+        """What is known under the key, which is from now on what was asked for last."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        self._known.move_to_end(key)
+        return known[0]
 
     def _keep(self, key: _Key, values: Values, size_bytes: int) -> None:
         # Of all the bars: a column that is cut holds on to what it was cut from.
@@ -55,9 +60,3 @@ def _digest(bars: pl.DataFrame) -> bytes:
     for column in bars.iter_columns():
         found.update(column.to_numpy().view("u8").data)
     return found.digest()
-
-
-def _cut(values: Values, count: int) -> Values:
-    if isinstance(values, pl.Series):
-        return values.slice(count)
-    return {name: series.slice(count) for name, series in values.items()}

@@ -16,24 +16,26 @@ Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 """What one call gives: a series, or one for each of its outputs by name."""
 
 
-def evaluate(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
-    """The values of each call, in order: Float64, as long as `bars`, null where undefined, never NaN or infinite.
+def evaluate(bars: pl.DataFrame, calls: Sequence[Call], warm_up: int = 0) -> list[Values]:
+    """The values of each call, in order: Float64, one for each bar but the first `warm_up`, null where undefined.
 
-    `bars` has `time`, `open`, `high`, `low`, `close` without nulls, and `volume`, ascending by time. Days, weeks and
-    months begin at midnight in the zone of `time`. Equal calls are computed once, and all of them stage by stage.
+    They are never NaN or infinite. `bars` has `time`, `open`, `high`, `low`, `close` without nulls, and `volume`,
+    ascending by time. Days, weeks and months begin at midnight in the zone of `time`. Equal calls are computed once,
+    and all of them stage by stage.
     """
     columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
     structs = [column for call, column in columns.items() if call.indicator.outputs_type]
+    # One after the other: to share out so little among threads takes longer than it does.
     for stages in zip_longest(*(call.formula.stages for call in columns), fillvalue={}):
-        bars = bars.with_columns(**{name: part for stage in stages for name, part in stage.items()})
-    raw = bars.select(call.formula.result.alias(column) for call, column in columns.items())
-    frame = _numbers(raw.unnest(structs, separator="."))
+        bars = bars.with_columns_seq(**{name: part for stage in stages for name, part in stage.items()})
+    raw = bars.select_seq(call.formula.result.alias(column) for call, column in columns.items())
+    found = {series.name: series for series in _numbers(raw.slice(warm_up).unnest(structs, separator="."))}
 
     def values(call: Call) -> Values:
         column = columns[call]
         if call.indicator.outputs_type is None:
-            return frame[column]
-        return {name: frame[f"{column}.{name}"] for name in call.indicator.outputs}
+            return found[column]
+        return {name: found[f"{column}.{name}"] for name in call.indicator.outputs}
 
     return [values(call) for call in calls]
 

@@ -199,6 +199,8 @@ class Indicator:
         """All that it takes, in the order in which clients see it."""
         return [*self.parameters, *(choice for name, choice in _CHOICES.items() if name in self.inputs)]
 
+    # To write a formula takes as long as to evaluate it, and the same ones are asked for again and again.
+    @lru_cache(maxsize=1024, typed=True)  # of entries of the catalogue, which live on  # noqa: B019
     def call(
         self,
         *,
@@ -280,9 +282,10 @@ class Call:
     warm_up: int = field(compare=False)
     settle: int = field(compare=False)
 
+    def __hash__(self) -> int:
+        return hash((self.indicator.name, self.arguments))  # of the rest to make one takes ten times as long
 
-# To write one takes as long as to evaluate it, and the same ones are asked for again and again.
-@lru_cache(maxsize=1024)
+
 def _formula(
     indicator: Indicator, of: PriceField | None, anchor: Anchor | None, arguments: tuple[tuple[str, float], ...]
 ) -> Formula:

@@ -21,9 +21,9 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Call]]:
     """What is evaluated, one entry each time."""
     seen: list[Sequence[Call]] = []
 
-    def counted(bars: pl.DataFrame, calls: Sequence[Call]) -> list[Values]:
+    def counted(bars: pl.DataFrame, calls: Sequence[Call], warm_up: int) -> list[Values]:
         seen.append(list(calls))
-        return evaluate(bars, calls)
+        return evaluate(bars, calls, warm_up)
 
     monkeypatch.setattr(indicators.cache, "evaluate", counted)
     return seen
