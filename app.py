@@ -85,14 +85,16 @@ from monitoring.metrics import Answering, Collecting, Metrics, metrics
 from monitoring.port import operators_port
 from monitoring.pulse import Pulse
 from people import NotificationMethod
+from resolvers.alerts import may_be_told
 from resolvers.history import SHARED_FOR_S
+from resolvers.licensed import licensed
 from resolvers.live_history import Charts
 from resolvers.measures import measured
 from resolvers.searched import Searched
 from resolvers.world import Accounts, World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
-from sources.catalog import SOURCES, open_sources, quotas
+from sources.catalog import SOURCES, open_sources, quotas, terms_by_tier
 from sources.flight import Flights
 from sources.quality import Quality
 from sources.router import Router
@@ -322,8 +324,8 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         webhook_secrets=WebhookSecrets(settings),
         accounts=_accounts(settings, database, redis, tokens, stack),
     )
-    stack.push_async_callback(world.pulls.aclose)
-    stack.push_async_callback(world.histories.aclose)
+    world = licensed(world, terms_by_tier(settings))
+    stack.push_async_callback(world.aclose)
     prepared, tried = asyncio.Event(), asyncio.Event()
 
     source_keys = SourceKeys(database, settings)
@@ -341,7 +343,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
     if settings.role is Role.ALL:
-        refill, alerts = Refill(supply), AlertWatch(FireStore(database), alert_bus, partial(measured, world))
+        refill, alerts = Refill(supply), _alert_watch(world, database)
         collecting = _collecting(world, redis, keys, hours, refill, alerts)
         alarms = _alarms(settings, world, redis, keys, hours, database)
         runs += [refill.run, _after(prepared, alerts.run), _after(prepared, alarms.run), collecting.collector.run]
@@ -412,6 +414,10 @@ def _collecting(world: World, redis: Redis, keys: Keys, hours: Hours, refill: Re
     )
     collector = Collector(redis, keys, world.quote_cache, world.recorder, streams, forming, alerts)
     return Collecting(collector, streams, hours)
+
+
+def _alert_watch(world: World, database: Database) -> AlertWatch:
+    return AlertWatch(FireStore(database), world.alert_bus, partial(measured, world), partial(may_be_told, world))
 
 
 def _alarms(settings: Settings, world: World, redis: Redis, keys: Keys, hours: Hours, database: Database) -> Alarms:

@@ -67,7 +67,8 @@
     │   ├── WrongCredentials      WRONG_CREDENTIALS   e-mail address or password; it never says which
     │   ├── TooManyAttempts       TOO_MANY_ATTEMPTS   `retryAfter` in the details, in seconds
     │   ├── RateLimited           RATE_LIMITED        likewise
-    │   └── Forbidden             FORBIDDEN
+    │   ├── Forbidden             FORBIDDEN
+    │   └── LicenceForbids        LICENCE_FORBIDS     a source's prices are not, or not yet, for this tier
     ├── SourceError             what upstream did
     │   ├── SourceUnreachable     SOURCE_UNREACHABLE  refused, reset, no such host, TLS
     │   ├── SourceTimeout         SOURCE_TIMEOUT
@@ -497,6 +498,15 @@ class Forbidden(AccessError):
     """The viewer's tier does not reach, or a page of another origin asks for a stream."""
 
     code = "FORBIDDEN"
+
+
+class LicenceForbids(AccessError):
+    """What there is comes from a source that is barred for the viewer's tier, or delayed and too young.
+
+    `source` in the details names it, and `retryAfter` says in how many seconds it will be old enough.
+    """
+
+    code = "LICENCE_FORBIDS"
 
 
 class SourceError(SmartFinError):

@@ -1,7 +1,9 @@
 """Every setting: its variable, its unit, its default and one line of help. Read once, at start."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -64,6 +66,28 @@ def _archive_url(value: str | None) -> str | None:
     if value is not None and "://" in value and value.split("://")[0] not in ("s3", "gs", "az", "abfss"):
         raise ValueError("expected a folder, s3://bucket/folder, gs://… or az://…")
     return value
+
+
+_LICENCE = re.compile(r"([a-z]+):(guest|registered|vip|admin)=(?:barred|delayed:([0-9]{1,5}))")
+LONGEST_DELAY_S = 86_400
+
+
+def _licences(value: str | None) -> str | None:
+    rules = _licence_rules(value)
+    if len({rule[:2] for rule in rules}) < len(rules):
+        raise ValueError("a source has two licences for one tier")
+    if any(not 1 <= delay_s <= LONGEST_DELAY_S for *_, delay_s in rules if delay_s != inf):
+        raise ValueError(f"a delay is 1 to {LONGEST_DELAY_S} seconds")
+    return value
+
+
+def _licence_rules(value: str | None) -> list[tuple[str, str, float]]:
+    rules = []
+    for text in filter(None, (value or "").replace(" ", "").split(",")):
+        if (rule := _LICENCE.fullmatch(text)) is None:
+            raise ValueError(f"expected source:tier=barred or source:tier=delayed:seconds, and not {text}")
+        rules.append((rule[1], rule[2], float(rule[3]) if rule[3] else inf))
+    return rules
 
 
 def _jwks_url(value: str | None, told: ValidationInfo) -> str | None:
@@ -440,6 +464,12 @@ class Settings(BaseSettings):
         alias="SMARTFIN_SOURCES",
         description="Names of the sources to use in live mode, with commas; unset: all that need no key or have one.",
     )
+    licences: Annotated[str | None, AfterValidator(_licences)] = Field(
+        None,
+        alias="SMARTFIN_LICENCES",
+        description="What a tier and those below do not get of a source, or get so many seconds late, with commas:"
+        " `polygon:guest=barred,yahoo:registered=delayed:900`.",
+    )
     alphavantage_api_key: SecretStr | None = Field(
         None, alias="ALPHAVANTAGE_API_KEY", description="Turns the source Alpha Vantage on."
     )
@@ -516,6 +546,11 @@ class Settings(BaseSettings):
         """The origins of SMARTFIN_ORIGINS, as browsers write them; `*` among them is any."""
         texts = (origin.strip().rstrip("/").lower() for origin in (self.origins or "").split(","))
         return frozenset(filter(None, texts))
+
+    @property
+    def licence_rules(self) -> list[tuple[str, str, float]]:
+        """What SMARTFIN_LICENCES says: source, tier in lower case, delay in seconds; infinity where it is barred."""
+        return _licence_rules(self.licences)
 
     @property
     def secrets(self) -> list[str]:

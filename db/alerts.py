@@ -13,7 +13,7 @@ import orjson
 from db.database import Database
 from errors import AlertNotFound, TooManyAlerts, Unauthenticated
 from market import AlertMetric, AlertOperator, Interval, Quote
-from people import NotificationMethod
+from people import NotificationMethod, Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ class Alert(AlertTerms):
     """An alert of a user.
 
     `updated_at` changes with its terms only; `last_value` is what was measured then, or at its last fire since.
+    `tier` is that of the user's row.
     """
 
     id: UUID
@@ -48,6 +49,7 @@ class Alert(AlertTerms):
     updated_at: datetime
     last_fired_at: datetime | None
     last_value: float | None
+    tier: Tier
 
 
 class DeliveryStatus(StrEnum):
@@ -86,7 +88,7 @@ class AlertEvent:
 
 ALERT_COLUMNS: Final = """
     s.id, s.symbols[1] AS symbol, s.alert_conditions, s.notification_methods, s.is_active, s.created_at, s.updated_at,
-    s.last_fired_at, s.last_value::float8 AS last_value
+    s.last_fired_at, s.last_value::float8 AS last_value, (SELECT tier FROM users WHERE users.id = s.user_id) AS tier
 """
 _INSERT: Final = f"""
     INSERT INTO user_subscriptions AS s
@@ -217,6 +219,7 @@ def alert_of(row: Mapping[str, Any]) -> Alert:
         updated_at=row["updated_at"],
         last_fired_at=row["last_fired_at"],
         last_value=row["last_value"],
+        tier=Tier(row["tier"]),
     )
 
 

@@ -213,6 +213,24 @@ class BarStore:
             )
         return [(symbol, Interval(interval), until.astimezone(UTC)) for symbol, interval, until in rows]
 
+    async def sources(self, symbol: str, interval: Interval, window: Window) -> set[str]:
+        """Whose the bars are that are held of the window."""
+        async with self._database.connection() as connection:
+            names, files = await connection.fetchrow(
+                """
+                SELECT (SELECT array_agg(DISTINCT source) FROM historical_data
+                        WHERE symbol = $1 AND interval_type = $2 AND period_start >= $3 AND period_start < $4),
+                       (SELECT array_agg(file) FROM archived_bars
+                        WHERE symbol = $1 AND interval_type = $2 AND last_bar >= $3 AND first_bar < $4)
+                """,
+                symbol,
+                interval,
+                window.start,
+                window.end,
+            )
+        archived = (await self._archive.bars(files, symbol, interval, window))["source"] if files else ()
+        return {*(names or ()), *archived}
+
     async def has_older(self, symbol: str, interval: Interval, than: datetime) -> bool:
         """Whether a bar is held that opens before the instant."""
         async with self._database.connection() as connection:

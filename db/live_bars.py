@@ -33,7 +33,7 @@ def topic_series(topic: str) -> tuple[str, Interval] | None:
 
 @dataclass(frozen=True, slots=True)
 class BarEvent:
-    """One change of the newest bar of a series, RAW; later means a higher (epoch, seq)."""
+    """One change of the newest bar of a series, RAW, and whose it is; later means a higher (epoch, seq)."""
 
     epoch: int
     seq: int
@@ -46,6 +46,7 @@ class BarEvent:
     close: float
     volume: float | None
     is_final: bool
+    sources: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, int]:

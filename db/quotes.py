@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from db.partitions import Partitions
 from db.redis import Keys
 from errors import StoreUnavailable
 from market import Provenance, Quote, ServedFrom
+from sources.licences import FREE, Terms
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +49,22 @@ _AT_ONCE = 200
 
 
 class QuoteCache:
-    """The latest quote of each symbol, shared by all processes."""
+    """The latest quote of each symbol, shared by all processes; one apart for who is barred from sources."""
 
-    def __init__(self, redis: Redis, keys: Keys, keep_s: int) -> None:
+    def __init__(self, redis: Redis, keys: Keys, keep_s: int, without: frozenset[str] = frozenset()) -> None:
         self._redis = redis
         self._keys = keys
         self._keep_s = keep_s
+        self._without = without
+
+    def apart(self, without: frozenset[str]) -> "QuoteCache":
+        """The latest quotes that are of none of these sources, as far as they are put there."""
+        return QuoteCache(self._redis, self._keys, self._keep_s, without)
 
     async def get(self, symbols: Sequence[str]) -> dict[str, QuoteEvent]:
         """What is cached of the symbols, however old. Raises StoreUnavailable when Redis does not answer."""
         try:
-            payloads = await self._redis.mget([self._keys.realtime(symbol) for symbol in symbols])
+            payloads = await self._redis.mget([self._keys.realtime(symbol, self._without) for symbol in symbols])
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable("Redis does not answer; try again.") from error
         events = {}
@@ -85,7 +92,7 @@ class QuoteCache:
             pipeline = self._redis.pipeline(transaction=False)
             for event in events[start : start + _AT_ONCE]:
                 payload = encode_event(event)
-                pipeline.set(self._keys.realtime(event.quote.symbol), payload, ex=self._keep_s)
+                pipeline.set(self._keys.realtime(event.quote.symbol, self._without), payload, ex=self._keep_s)
                 if publish:
                     pipeline.publish(self._keys.quotes(event.quote.symbol), payload)
             try:
@@ -104,6 +111,24 @@ _INSERT = f"""
            COALESCE((SELECT market FROM assets WHERE symbol = $1::text), '')
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - every part is a constant of this module
+
+
+_LATEST = """
+    SELECT newest.* FROM unnest($1::text[]) AS wanted (symbol), LATERAL (
+        SELECT symbol, data_timestamp AS time, price::float8, open_price::float8 AS open,
+               high_price::float8 AS high, low_price::float8 AS low, previous_close::float8,
+               volume::float8, turnover::float8, bid::float8, ask::float8, bid_size::float8,
+               ask_size::float8, currency, source, quality, received_at
+        FROM market_data WHERE symbol = wanted.symbol ORDER BY data_timestamp DESC LIMIT 1) AS newest
+"""
+_LATEST_OF_LATE = _LATEST.replace(
+    "symbol = wanted.symbol",
+    """symbol = wanted.symbol AND data_timestamp <= COALESCE((
+            SELECT until FROM unnest($2::text[], $3::timestamptz[]) AS late (name, until) WHERE name = source
+        ), 'infinity')""",
+)
+_NEVER_S = 100 * 365 * 86_400.0
+"""Of a source that is barred, nothing is given that is younger than this."""
 
 
 class QuoteStore:
@@ -132,20 +157,13 @@ class QuoteStore:
         async with self._database.connection() as connection:
             await connection.executemany(_INSERT, rows)
 
-    async def latest(self, symbols: Sequence[str], *, synthetic: bool) -> dict[str, Quote]:
-        """The newest kept quote of each symbol, marked STALE."""
+    async def latest(self, symbols: Sequence[str], *, synthetic: bool, terms: Terms = FREE) -> dict[str, Quote]:
+        """The newest kept quote of each symbol that the terms allow, marked STALE."""
+        now = datetime.now(UTC)
+        ends = {name: now - timedelta(seconds=min(delay_s, _NEVER_S)) for name, delay_s in terms.delays_s.items()}
+        late = (list(ends), list(ends.values())) if ends else ()
         async with self._database.connection() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT newest.* FROM unnest($1::text[]) AS wanted (symbol), LATERAL (
-                    SELECT symbol, data_timestamp AS time, price::float8, open_price::float8 AS open,
-                           high_price::float8 AS high, low_price::float8 AS low, previous_close::float8,
-                           volume::float8, turnover::float8, bid::float8, ask::float8, bid_size::float8,
-                           ask_size::float8, currency, source, quality, received_at
-                    FROM market_data WHERE symbol = wanted.symbol ORDER BY data_timestamp DESC LIMIT 1) AS newest
-                """,
-                list(symbols),
-            )
+            rows = await connection.fetch(_LATEST_OF_LATE if late else _LATEST, list(symbols), *late)
         quotes = {}
         for row in rows:
             fields = dict(row)

@@ -1,5 +1,6 @@
 """The one Redis client of a process, and the name of every key and channel."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -40,9 +41,9 @@ class Keys:
         self.alert_marks = f"{self.prefix}alerts:marks"
         self.alert_fires = f"{self.prefix}alerts:fires"
 
-    def realtime(self, symbol: str) -> str:
-        """Latest quote of a symbol."""
-        return f"{self.prefix}market:realtime:{symbol}"
+    def realtime(self, symbol: str, without: Collection[str] = ()) -> str:
+        """Latest quote of a symbol; the latest that is of none of the sources which it is to be without."""
+        return ":".join((f"{self.prefix}market:realtime:{symbol}", *sorted(without)))
 
     def quotes(self, symbol: str) -> str:
         """Channel of the symbol's changes."""

@@ -12,6 +12,7 @@ import polars as pl
 from db.bars import BarStore
 from market import Interval, Provenance, Window
 from sources.flight import Flights
+from sources.licences import FREE, Terms
 from sources.resample import SETTLED
 from sources.router import FetchedBars, Router
 
@@ -40,10 +41,11 @@ class _Edge:
     supplied: Supplied
     until: float
 
-    def answers(self, piece: Window) -> bool:
-        """Whether a question for the piece would be told nothing else."""
+    def answers(self, piece: Window, terms: Terms) -> bool:
+        """Whether a question for the piece would be told nothing else, on these terms."""
         window = self.supplied.window
-        return time.monotonic() < self.until and window.start <= piece.start and window.end == piece.end
+        is_whole = window.start <= piece.start and window.end == piece.end
+        return time.monotonic() < self.until and is_whole and self.supplied.provenance.source not in terms.barred
 
 
 class BarSupply:
@@ -58,29 +60,34 @@ class BarSupply:
         self.questions: Counter[str] = Counter()
         """What became of those for a stretch: a source was `asked`, `joined` under way, or `known` as of just now."""
 
-    async def fetch(self, symbol: str, interval: Interval, piece: Window, wait_s: float | None = None) -> Supplied:
-        """What a source has of the stretch. It is kept, whether who asked goes away or not.
+    async def fetch(
+        self, symbol: str, interval: Interval, piece: Window, wait_s: float | None = None, terms: Terms = FREE
+    ) -> Supplied:
+        """What a source has of the stretch that the terms do not bar. It is kept, whether who asked goes away or not.
 
         What lies so near the present that the store cannot have it yet is asked for once in EDGE_FOR_S.
         Raises SymbolNotFound, UnsupportedInterval, NoData where no source goes back so far, SourceUnavailable,
         StoreUnavailable, and TimeoutError where it has not come `wait_s` after it was first asked for.
         """
         edge = self._edges.get((symbol, interval))
-        if edge is not None and edge.answers(piece):
+        if edge is not None and edge.answers(piece, terms):
             self.questions["known"] += 1
             frame = edge.supplied.frame.filter(pl.col("time") >= piece.start)
             return replace(edge.supplied, frame=frame, window=piece)
-        fetch = partial(self._fetch, symbol, interval, piece)
-        key = (symbol, interval, piece)
+        fetch = partial(self._fetch, symbol, interval, piece, terms)
+        key = (symbol, interval, piece, terms.barred)
         self.questions["joined" if key in self._flights else "asked"] += 1
         return await self._flights.join(key, fetch, wait_s)
 
-    async def look(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
+    async def look(
+        self, symbol: str, interval: Interval, window: Window, wait_s: float | None = None, terms: Terms = FREE
+    ) -> FetchedBars:
         """What a source has of the stretch now; nothing is kept. Raises as `fetch` does."""
-        return await self._router.history(symbol, interval, window)
+        look = partial(self._router.history, symbol, interval, window, terms)
+        return await self._flights.join(("look", symbol, interval, window, terms.barred), look, wait_s)
 
-    async def _fetch(self, symbol: str, interval: Interval, piece: Window) -> Supplied:
-        fetched = await self._router.history(symbol, interval, piece)
+    async def _fetch(self, symbol: str, interval: Interval, piece: Window, terms: Terms) -> Supplied:
+        fetched = await self._router.history(symbol, interval, piece, terms)
         covered = _covered(interval, fetched)
         changed = await self._bars.save(
             symbol,

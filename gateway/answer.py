@@ -12,6 +12,7 @@ from errors import (
     BodyTooLarge,
     Forbidden,
     InternalError,
+    LicenceForbids,
     MethodNotAllowed,
     NoData,
     NotAcceptable,
@@ -35,6 +36,7 @@ _STATUSES = {
     for kind, status in (
         (Unauthenticated, 401),
         (Forbidden, 403),
+        (LicenceForbids, 403),
         (NothingHere, 404),
         (SymbolNotFound, 404),
         (NoData, 404),

@@ -138,7 +138,7 @@ class DoorRoute:
             return Answer(b"", "text/plain", 204, [_ALLOW])
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed("Ask by GET.")
-        asked.context.viewer = await scope["state"]["authenticator"].viewer(authorization_of(scope["headers"]))
+        asked.context.admit(await scope["state"]["authenticator"].viewer(authorization_of(scope["headers"])))
         path = scope["path_params"]
         given = query_parameters(scope["query_string"], self._runner.settings.max_body_bytes)
         for parameter in self._parameters:

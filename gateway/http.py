@@ -69,7 +69,7 @@ class GraphQLEndpoint:
                 self._events.check_origin(headers)
             async with Deadline(self._settings.request_timeout_seconds, receive) as deadline:
                 await admission.show(authorization_of(scope["headers"]))
-                context.viewer = admission.viewer
+                context.admit(admission.viewer)
                 request = await self._request(scope, headers, receive, media_type)
                 deadline.received()
                 if media_type != EVENT_STREAM:

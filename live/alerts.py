@@ -102,13 +102,19 @@ class AlertWatch:
     """
 
     def __init__(
-        self, store: FireStore, bus: AlertBus, measure: MeasureBars, clock: Callable[[], float] = time.time
+        self,
+        store: FireStore,
+        bus: AlertBus,
+        measure: MeasureBars,
+        may_see: Callable[[Alert], bool] = lambda _alert: True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.topics: frozenset[str] = frozenset()
         """What alerts need to be streamed, whoever owns it."""
         self._store = store
         self._bus = bus
         self._measure = measure
+        self._may_see = may_see
         self._clock = clock
         self._loading: dict[str, deque[QuoteEvent]] = {}
         self._watched: dict[str, _Watched] = {}
@@ -275,6 +281,9 @@ class AlertWatch:
         """Watch an active alert, if its symbol is watched here; a new one has not seen the ticks up to now."""
         watched = self._watched.get(alert.symbol)
         if watched is None:
+            return
+        if not self._may_see(alert):
+            logger.warning("alert %s is not watched: a licence keeps %s from its user", alert.id, alert.symbol)
             return
         since = _since(alert)
         has_fired = alert.last_fired_at is not None and alert.last_fired_at > alert.updated_at

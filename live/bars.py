@@ -57,8 +57,10 @@ class _Forming:
     close: float
     volume: float | None
     traded: float | None
+    sources: set[str]
 
     def add(self, quote: Quote) -> None:
+        self.sources.add(quote.provenance.source)
         self.high = max(self.high, quote.price)
         self.low = min(self.low, quote.price)
         self.close = quote.price
@@ -171,7 +173,7 @@ class FormingBars:
         if forming is None or slot.time > forming.slot.time:
             price = quote.price
             traded = quote.volume if forming is None else self._traded.get(symbol)
-            self._forming[series] = _Forming(slot, price, price, price, price, None, traded)
+            self._forming[series] = _Forming(slot, price, price, price, price, None, traded, set())
             self._settle(series, forming)
         elif slot.time < forming.slot.time:
             return
@@ -217,6 +219,7 @@ class FormingBars:
         forming = self._forming.get(series)
         if forming is None or (known := await self._asked(series, forming.slot)) is None:
             return
+        forming.sources.add(known["source"])
         forming.open = known["open"]
         forming.high = max(forming.high, known["high"])
         forming.low = min(forming.low, known["low"])
@@ -229,6 +232,7 @@ class FormingBars:
         if known is not None and known["is_final"]:
             closed.open, closed.high, closed.low, closed.close = (known[of] for of in ("open", "high", "low", "close"))
             closed.volume = known["volume"]
+            closed.sources = {known["source"]}
         else:
             known = None
         event = self._event(series, closed, is_final=True)
@@ -301,7 +305,16 @@ class FormingBars:
     def _event(self, series: Series, bar: _Forming, *, is_final: bool) -> BarEvent:
         self._seqs[series] += 1
         prices = bar.open, bar.high, bar.low, bar.close
-        return BarEvent(self.epoch, self._seqs[series], *series, bar.slot.time, *prices, bar.volume, is_final)
+        return BarEvent(
+            self.epoch,
+            self._seqs[series],
+            *series,
+            bar.slot.time,
+            *prices,
+            bar.volume,
+            is_final,
+            (*sorted(bar.sources),),
+        )
 
     def _market(self, symbol: str) -> str:
         return "CRYPTO" if self._always_open else market_of(symbol)

@@ -22,12 +22,13 @@ from errors import (
     InvalidLimit,
     InvalidParameter,
     InvalidPeriod,
+    LicenceForbids,
     NotificationRefused,
     RequestError,
     SmartFinError,
 )
 from market import AlertMetric, AlertOperator, Interval, Quote, Symbol
-from people import NotificationMethod
+from people import NotificationMethod, Tier
 from resolvers.arguments import Active, After, First
 from resolvers.assets import MAX_PAGE, PageInfo
 from resolvers.measures import INDICATORS, indicator_call
@@ -107,9 +108,10 @@ _AlertId = Annotated[strawberry.ID, strawberry.argument(name="id", description="
 
 
 async def create_alert(info: Info[Context, None], input: _Terms) -> Alert:  # noqa: A002 - the name in the contract
-    """A new alert of the viewer. Raises TooManyAlerts, and as `_terms` does."""
+    """A new alert of the viewer. Raises TooManyAlerts, LicenceForbids, and as `_terms` does."""
     user_id, world = signed_in(info.context), info.context.world
     terms, measured = await _terms(world, input)
+    await _check_licence(world, user_id, terms)
     alert = await world.alerts.create(user_id, terms, measured, world.alerts_per_user)
     await world.alert_bus.tell_change()
     return alert
@@ -120,10 +122,11 @@ async def update_alert(
     alert_id: _AlertId,
     input: _Terms,  # noqa: A002 - the name in the contract
 ) -> Alert:
-    """One of the viewer's alerts with other terms, armed anew. Raises AlertNotFound, and as `_terms` does."""
+    """One of the viewer's alerts with other terms, armed anew. Raises AlertNotFound, and as `create_alert`."""
     user_id, world = signed_in(info.context), info.context.world
     known = _alert_id(alert_id)
     terms, measured = await _terms(world, input)
+    await _check_licence(world, user_id, terms)
     alert = await world.alerts.update(user_id, known, terms, measured)
     await world.alert_bus.tell_change()
     return alert
@@ -197,6 +200,33 @@ async def _terms(world: World, asked: AlertInput) -> tuple[AlertTerms, float | N
     if isinstance(quote, SmartFinError) or asked.interval is not None:
         return terms, None
     return terms, _measured(asked.metric, quote)
+
+
+def may_be_told(world: World, alert: Alert) -> bool:
+    """Whether nobody may tell of what the alert watches whom a licence keeps from its user's tier, or makes late.
+
+    An alert watches all that is told of its symbol as it comes, whoever tells it, so it is all or nothing.
+    """
+    return _withheld(world, alert.tier, alert) is None
+
+
+def _withheld(world: World, tier: Tier, terms: AlertTerms) -> str | None:
+    licence = world.licences.get(tier)
+    return world.router.withheld(terms.symbol, licence, bars=terms.interval is not None) if licence else None
+
+
+async def _check_licence(world: World, user_id: UUID, terms: AlertTerms) -> None:
+    """Raises LicenceForbids. The tier of the user's row counts: nobody shows a token when an alert fires."""
+    if not world.licences:
+        return
+    user = await world.users.get(user_id)
+    source = user and _withheld(world, user.tier, terms)
+    if source:
+        raise LicenceForbids(
+            f"What {source} says of {terms.symbol} is not, or not at once, for your tier: no alerts on it.",
+            symbol=terms.symbol,
+            source=source,
+        )
 
 
 def _measured(metric: AlertMetric, quote: Quote) -> float | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from db.bars import HeldBars
-from errors import NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
+from errors import LicenceForbids, NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
 from market import BAR_SCHEMA, Adjustment, AssetType, Interval, Provenance, ServedFrom, Window, venue
 from resolvers.adjustment import adjusted
 from resolvers.world import World
@@ -46,7 +46,8 @@ class Bars:
     """Adjusted bars, how they came, and the stretches among what was asked that are not held and could not be had.
 
     `made_of` is the interval that they were joined from, None if they are as a source gave them. `actions` are the
-    splits and dividends from the first bar on, also those after the last (`BarStore.actions`).
+    splits and dividends from the first bar on, also those after the last (`BarStore.actions`). `as_of` is when all of
+    them were over, where they are given late.
     """
 
     frame: pl.DataFrame
@@ -54,6 +55,17 @@ class Bars:
     missing: Sequence[Window]
     provenance: Provenance
     made_of: Interval | None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The newest `count` bars that open in [start, end); with `as_of` only those that were over by then."""
+
+    count: int
+    end: datetime
+    start: datetime | None
+    as_of: datetime | None = None
 
 
 async def load_bars(
@@ -66,14 +78,39 @@ async def load_bars(
     Where the sources fail or take too long, what is held is given, marked STALE; what no source goes back to is
     missing, and that is no failure. Raises SymbolNotFound, UnsupportedInterval, NoData and SourceUnavailable where
     nothing is held, and StoreUnavailable.
+
+    Where the licence of a source has the viewer's tier get its prices late, the bars are given that were over so long
+    ago, as they would have been given then. Raises LicenceForbids where there are none but later ones.
     """
+    wanted = _Wanted(count, end, start)
+    found = await _load(world, series, wanted)
+    if found is None or not world.terms.longest_s:
+        return found
+    delay_s = world.terms.delay_s(await _sources(world, series, found))
+    if not delay_s:
+        return found
+    as_of = datetime.now(UTC) - timedelta(seconds=delay_s)
+    late = await _load(world, series, replace(wanted, end=min(end, as_of), as_of=as_of))
+    if late is None:
+        source = found.provenance.source
+        raise LicenceForbids(
+            f"Your tier gets what {source} says {delay_s:g} s late, and these bars of {series.symbol} are younger.",
+            symbol=series.symbol,
+            source=source,
+        )
+    known_s = late.provenance.delay_seconds or 0.0
+    return replace(late, as_of=as_of, provenance=replace(late.provenance, delay_seconds=max(delay_s, known_s)))
+
+
+async def _load(world: World, series: Series, wanted: _Wanted) -> Bars | None:
+    """As `load_bars`, whatever its age."""
     failed: SymbolNotFound | UnsupportedInterval | SourceUnavailable | NoData | None = None
     for number, part in enumerate(_parts(series)):
         can_be_had = number == 0 or isinstance(failed, UnsupportedInterval)
-        if not can_be_had and not await world.bars.has_older(series.symbol, part, end):
+        if not can_be_had and not await world.bars.has_older(series.symbol, part, wanted.end):
             continue
         try:
-            if found := await _newest(world, series, part, count, end, start):
+            if found := await _newest(world, series, part, wanted):
                 return found
         except UnsupportedInterval as error:
             failed = failed or error
@@ -95,10 +132,14 @@ def _parts(series: Series) -> Iterator[Interval]:
 
 @dataclass(slots=True)
 class _Filled:
-    """What asking the sources brought, beside what went to the store; `ends` is when they are waited for no longer."""
+    """What asking the sources brought, beside what went to the store; `ends` is when they are waited for no longer.
+
+    `is_apart`: the store has it from a source that the viewer's tier is barred from, so what others say is not kept.
+    """
 
     ends: float = field(default_factory=lambda: time.monotonic() + DEADLINE_S)
-    forming: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BAR_SCHEMA))
+    unkept: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BAR_SCHEMA))
+    is_apart: bool = False
     fetched: Provenance | None = None
     error: SourceUnavailable | SymbolNotFound | UnsupportedInterval | None = None
     beyond: NoData | None = None
@@ -109,35 +150,35 @@ class _Filled:
         return self.error is not None or self.beyond is not None
 
 
-async def _newest(
-    world: World, series: Series, part: Interval, count: int, end: datetime, start: datetime | None
-) -> Bars | None:
-    """As `load_bars`, from bars of `part` alone.
+async def _newest(world: World, series: Series, part: Interval, wanted: _Wanted) -> Bars | None:
+    """As `_load`, from bars of `part` alone.
 
     How many bars a stretch holds depends on the venue's hours, so one that proves too short is widened.
     """
     interval, symbol = series.interval, series.symbol
+    count, end, start, as_of = wanted.count, wanted.end, wanted.start, wanted.as_of
     floor = max(start, _FIRST) if start else _FIRST
     if floor >= end:
         return None
-    if part is not interval:
+    if part is not interval or as_of is not None:
         await calendar.load([series.market])
-    now = datetime.now(UTC)
+    now = as_of or datetime.now(UTC)
     before = _closes(series, part, end)
-    limit = count if part is interval else count * (interval.span // part.span + 1)
-    reach = interval.span * (count + 1)
+    more = as_of is not None  # one bar may be left out, as it was not over by then
+    limit = more + (count if part is interval else count * (interval.span // part.span + 1))
+    reach = interval.span * (count + 1 + more)
     filled = _Filled()
     begin = part.ceil(before)  # so that those who ask at the same time ask for the same
     while True:
         until, begin = begin, max(floor, interval.floor(end - min(reach, end - _FIRST)))
-        held = await world.bars.newest(symbol, part, limit, before, begin)
+        held, is_barred = await _held(world, symbol, part, limit, before, begin)
+        if is_barred and not filled.is_apart:  # what was held so far is not given any more
+            filled.is_apart, until = True, before
         if pieces := _asked(held.missing, before, until):
             await _fill(world, symbol, part, pieces, filled, _patience_s(world, symbol, part, held, before))
             # What is held from before `begin` may lie beyond a stretch that is not: for want of better only.
-            held = await world.bars.newest(symbol, part, limit, before, floor if filled.is_cut else begin)
-        if not held.frame.is_empty():  # who else has finished and kept the forming bar since
-            filled.forming = filled.forming.filter(pl.col("time") > held.frame["time"][-1])
-        raw = pl.concat([held.frame, filled.forming])
+            held, _ = await _held(world, symbol, part, limit, before, floor if filled.is_cut else begin)
+        raw = _raw(held, filled, series.market, part, as_of)
         frame = _joined(raw, held, series, part, now)
         if frame.height >= count or begin <= floor or filled.is_cut:
             break
@@ -181,6 +222,46 @@ def _closes(series: Series, part: Interval, end: datetime) -> datetime:
     return slot.closes_at if slot else end
 
 
+async def _held(
+    world: World, symbol: str, part: Interval, limit: int, before: datetime, begin: datetime
+) -> tuple[HeldBars, bool]:
+    """What is held; nothing, and True, where some of it is of a source that the viewer's tier is barred from."""
+    held = await world.bars.newest(symbol, part, limit, before, begin)
+    if held.frame.is_empty() or not (barred := world.terms.barred):
+        return held, False
+    if barred.isdisjoint(await world.bars.sources(symbol, part, Window(held.frame["time"][0], before))):
+        return held, False
+    return HeldBars(held.frame.clear(), [Window(begin, before)], "none", 0, datetime.now(UTC)), True
+
+
+async def _sources(world: World, series: Series, found: Bars) -> set[str]:
+    """Whose the bars are that may be too young to be given."""
+    interval = found.made_of or series.interval
+    now = datetime.now(UTC)
+    young = Window(now - timedelta(seconds=world.terms.longest_s) - 2 * series.interval.span, now)
+    return {found.provenance.source, *await world.bars.sources(series.symbol, interval, young)}
+
+
+def _raw(held: HeldBars, filled: _Filled, market: str, part: Interval, as_of: datetime | None) -> pl.DataFrame:
+    """What is held and what came beside it; with `as_of` only the bars that were over by then."""
+    if not held.frame.is_empty():  # who else has finished and kept the forming bar since
+        filled.unkept = filled.unkept.filter(pl.col("time") > held.frame["time"][-1])
+    raw = pl.concat([held.frame, filled.unkept])
+    return raw if as_of is None else raw.filter(_are_over(raw["time"], market, part, as_of))
+
+
+def _are_over(times: pl.Series, market: str, interval: Interval, as_of: datetime) -> list[bool]:
+    """Whether each bar was over at the instant: only the last ones have to be looked at."""
+    are_over = []
+    for time_ in reversed(times):
+        slot = next_slot(market, interval, time_)
+        closes_at = slot.closes_at if slot and slot.time == time_ else interval.end(time_)
+        if closes_at <= as_of:
+            break
+        are_over.append(False)
+    return [True] * (len(times) - len(are_over)) + are_over
+
+
 def _asked(missing: Sequence[Window], before: datetime, until: datetime) -> list[Window]:
     """What is to be asked for: what is missing before `until`, up to which was asked already."""
     pieces = []
@@ -196,7 +277,7 @@ def _patience_s(world: World, symbol: str, part: Interval, held: HeldBars, befor
     if held.frame.is_empty():
         return DEADLINE_S
     is_at_end = all(piece.end == before for piece in held.missing)
-    if not world.router.outlook(symbol, Capability.HISTORY, part).well:
+    if not world.router.outlook(symbol, Capability.HISTORY, part, world.terms).well:
         return 0.0 if is_at_end else STALE_AFTER_S
     edge = datetime.now(UTC) - _EDGE_BARS * part.span
     return STALE_AFTER_S if is_at_end and all(piece.start >= edge for piece in held.missing) else DEADLINE_S
@@ -207,14 +288,15 @@ async def _fill(
 ) -> None:
     """Have the stretches fetched and kept, up to the first that fails; what no source goes back to is passed over."""
     ends = min(filled.ends, time.monotonic() + patience_s)
+    fetch = world.supply.look if filled.is_apart else world.supply.fetch
     for piece in pieces:
         try:
-            fetched = await world.supply.fetch(symbol, part, piece, max(0.0, ends - time.monotonic()))
+            fetched = await fetch(symbol, part, piece, max(0.0, ends - time.monotonic()), world.terms)
         except NoData as error:
             filled.beyond = error
             continue
         except TimeoutError:
-            skipped = world.router.outlook(symbol, Capability.HISTORY, part).unanswered
+            skipped = world.router.outlook(symbol, Capability.HISTORY, part, world.terms).unanswered
             filled.error = SourceUnavailable(
                 f"No source has answered for {symbol} yet; ask again.", skipped=skipped, symbol=symbol
             )
@@ -225,8 +307,10 @@ async def _fill(
         if fetched.window.start > piece.start:
             filled.beyond = out_of_reach(symbol, part, fetched.window.start)
         forming = fetched.frame.filter(~pl.col("is_final"))
-        if not forming.is_empty():
-            filled.forming = forming
+        if filled.is_apart:
+            filled.unkept = pl.concat([fetched.frame, filled.unkept]).unique("time", keep="first").sort("time")
+        elif not forming.is_empty():
+            filled.unkept = forming
         filled.fetched = filled.fetched or fetched.provenance
 
 

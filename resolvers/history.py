@@ -216,7 +216,7 @@ async def load_history(
         currency=asset.currency if asset else guess.currency,
         timezone=(asset and asset.timezone) or guess.timezone,
         bars_found=found,
-        asked_to=until,
+        asked_to=min(until, found.as_of or until),
     )
 
 

@@ -32,7 +32,7 @@ async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_secon
             good.append(checked_symbol(text))
         except InvalidSymbol as error:
             bad[text] = error
-    mailbox = await world.hub.subscribe(good, max_per_second)
+    mailbox = await (world.licensed_ticks or world.hub).subscribe(good, max_per_second)
     try:
         snapshot = await _snapshot(world, list(dict.fromkeys(good)))
     except BaseException:
@@ -53,7 +53,7 @@ _PULLED = (0, 0)
 async def _snapshot(world: World, symbols: Sequence[str]) -> list[Event]:
     """The current state of each symbol, in its place among the events of the stream."""
     try:
-        cached = await world.quote_cache.get(symbols)
+        cached = {} if world.terms else await world.quote_cache.get(symbols)
     except StoreUnavailable:
         cached = {}
     events = [

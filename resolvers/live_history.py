@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
+from math import inf
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -56,6 +58,8 @@ class Chart:
         self._latest: Event | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._missed: BarEvent | None = None
+        self._late: dict[datetime, asyncio.TimerHandle] = {}
+        self._renewing: set[asyncio.Task[None]] = set()
 
     async def watch(self) -> Mailbox:
         """A mailbox with the bars as they are, and then as they become. Raises as `load_history` does."""
@@ -75,7 +79,9 @@ class Chart:
     def take(self, event: Event) -> bool:
         """Move on by what the bus says; as the reader of the hub's mailbox."""
         bar: BarEvent = event.payload
-        if self._latest is None or self._reloading is not None:
+        if self._world.terms and (delay_s := self._world.terms.delay_s(bar.sources or self._world.terms.delays_s)):
+            self._take_late(event, delay_s)
+        elif self._latest is None or self._reloading is not None:
             self._missed = bar
         elif (moved := with_bar(self._latest.payload, bar, self._key.last)) is not None:
             if moved is not self._latest.payload:
@@ -87,6 +93,29 @@ class Chart:
 
     def end(self) -> None:
         """Never: the bus has no end."""
+
+    def _take_late(self, event: Event, delay_s: float) -> None:
+        """Of a source that these viewers get nothing of, or only late: read the bars anew once a query has another."""
+        bar: BarEvent = event.payload
+        if bar.is_final and bar.time not in self._late:
+            closed_s = (bar.interval.end(bar.time) - datetime.now(UTC)).total_seconds()
+            wait_s = max(0.0, closed_s + delay_s) if delay_s < inf else 0.0
+            self._late[bar.time] = asyncio.get_running_loop().call_later(wait_s, self._renew, event)
+
+    def _renew(self, event: Event) -> None:
+        self._late.pop(event.payload.time, None)
+        renewing = asyncio.create_task(self._renewed(event))
+        self._renewing.add(renewing)
+        renewing.add_done_callback(self._renewing.discard)
+
+    async def _renewed(self, event: Event) -> None:
+        try:
+            history = await self._load()
+        except SmartFinError as error:
+            logger.warning("%s goes on with the bars that it has: %s", self._topic, error)
+        else:
+            if self._bus is not None:
+                self._show(Event(self._topic, event.order, history))
 
     @property
     def _topic(self) -> str:
@@ -132,6 +161,11 @@ class Chart:
             self._bus = self._latest = None
             if self._reloading is not None:
                 self._reloading.cancel()
+            for timer in self._late.values():
+                timer.cancel()
+            for renewing in self._renewing:
+                renewing.cancel()
+            self._late.clear()
 
 
 async def live_history(

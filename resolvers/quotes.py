@@ -1,19 +1,22 @@
 """Quotes: from the cache while they are fresh, else from a source if it answers soon, else stale and marked so."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from strawberry.types import Info
 
 from db.quotes import served
-from errors import InvalidSymbol, SmartFinError, SourceUnavailable, StoreUnavailable
+from errors import InvalidSymbol, LicenceForbids, SmartFinError, SourceUnavailable, StoreUnavailable
 from market import Asset, Quote, ServedFrom, SkippedSource
 from resolvers.arguments import OneSymbol, Symbols
 from resolvers.symbols import check_count, checked_symbol
 from resolvers.world import Context, World
+from sources.licences import aged
 from sources.source import Capability
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ async def current_quotes(world: World, texts: Sequence[str]) -> list[Quote | Sma
 async def quotes_of(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
     """For each symbol, in our spelling and named once: its quote, or why there is none. Read at once, however many."""
     found = await _quotes(world, symbols)
+    if world.terms:
+        found = await _old_enough(world, found)
     _count(world, found)
     return found
 
@@ -94,7 +99,7 @@ async def _unless_stale(
 
     Where all have failed they are asked beside it, by one question at a time, and nobody waits for what comes of it.
     """
-    outlooks = {symbol: world.router.outlook(symbol, Capability.QUOTES) for symbol in symbols}
+    outlooks = {symbol: world.router.outlook(symbol, Capability.QUOTES, terms=world.terms) for symbol in symbols}
     stale: dict[str, Quote | SmartFinError] = {
         symbol: _skipping(served(cached[symbol], ServedFrom.STALE), outlook.skipped)
         for symbol, outlook in outlooks.items()
@@ -115,7 +120,7 @@ async def _unless_stale(
 
 async def _pull(world: World, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
     """What the sources say, kept for those who ask next, also where nobody waits for it any more."""
-    fetched = await world.router.quotes(symbols)
+    fetched = await world.router.quotes(symbols, world.terms)
     await _keep(world, [quote for quote in fetched.values() if isinstance(quote, Quote)])
     return fetched
 
@@ -142,10 +147,49 @@ async def _with_stale(
     lost = [symbol for symbol in failed if symbol not in stale]
     if lost:
         try:
-            stale |= await world.quote_store.latest(lost, synthetic=world.synthetic)
+            stale |= await world.quote_store.latest(lost, synthetic=world.synthetic, terms=world.terms)
         except StoreUnavailable as error:
             logger.warning("stale quotes were not looked up: %s", error)
     return fetched | {symbol: _skipping(quote, failed[symbol].skipped) for symbol, quote in stale.items()}
+
+
+async def _old_enough(world: World, found: dict[str, Quote | SmartFinError]) -> dict[str, Quote | SmartFinError]:
+    """Of each quote that is too young to be given, the newest one of its symbol that is kept and old enough."""
+    now = datetime.now(UTC)
+    given: dict[str, Quote | SmartFinError] = {}
+    young: dict[str, Quote] = {}
+    for symbol, answer in found.items():
+        if not isinstance(answer, Quote):
+            given[symbol] = answer
+        elif (old := aged(answer, world.terms.delay_s([answer.provenance.source]), now)) is not None:
+            given[symbol] = old
+        else:
+            young[symbol] = answer
+    kept: dict[str, Quote] = {}
+    if young:
+        try:
+            kept = await world.quote_store.latest(list(young), synthetic=world.synthetic, terms=world.terms)
+        except StoreUnavailable as error:
+            logger.warning("quotes that are old enough were not looked up: %s", error)
+    for symbol, quote in young.items():
+        before = kept.get(symbol)
+        delay_s = world.terms.delay_s([before.provenance.source]) if before else 0.0
+        older = aged(served(before, ServedFrom.STORE), delay_s, now) if before else None
+        given[symbol] = older or _too_young(world, quote, now)
+    return {symbol: given[symbol] for symbol in found}
+
+
+def _too_young(world: World, quote: Quote, now: datetime) -> LicenceForbids:
+    source = quote.provenance.source
+    delay_s = world.terms.delay_s([source])
+    retry_after = math.ceil((quote.time - now).total_seconds() + delay_s)
+    return LicenceForbids(
+        f"Your tier gets what {source} says {delay_s:g} s late, and nothing that old is kept of {quote.symbol};"
+        f" ask again in {retry_after} s.",
+        symbol=quote.symbol,
+        source=source,
+        retryAfter=retry_after,
+    )
 
 
 def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:

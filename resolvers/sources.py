@@ -91,5 +91,6 @@ def _window_name(seconds: int) -> str:
 
 
 def route(info: Info[Context, None], symbol: OneSymbol, capability: Question) -> Sequence[RouteStep]:
-    """Who would be asked for this, in order, and why the others would not."""
-    return info.context.world.router.route(checked_symbol(symbol), capability)
+    """Who would be asked for this, for the viewer, in order, and why the others would not."""
+    world = info.context.world
+    return world.router.route(checked_symbol(symbol), capability, world.terms)

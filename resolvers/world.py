@@ -28,12 +28,14 @@ from db.webhook_secrets import WebhookSecrets
 from indicators.cache import ValueCache
 from live.alert_feed import AlertFeed
 from live.hub import Hub
+from live.licensed import LicensedTicks
 from live.markets import Markets
 from live.recorder import Recorder
 from market import Market
-from people import GUEST, NotificationMethod, Viewer
+from people import GUEST, NotificationMethod, Tier, Viewer
 from resolvers.searched import Searched
 from sources.flight import Flights
+from sources.licences import FREE, Terms
 from sources.router import Router
 
 if TYPE_CHECKING:
@@ -82,6 +84,14 @@ class World:
     """What is set up here to tell users by."""
     webhook_secrets: WebhookSecrets
     accounts: Accounts
+    licences: Mapping[Tier, Terms] = field(default_factory=dict)
+    """The terms of each tier that may not have everything at once."""
+    terms: Terms = FREE
+    """What may be given of the sources, and how late."""
+    licensed_ticks: LicensedTicks | None = None
+    """Where ticks come from on such terms; None on free ones, where they come from the hub."""
+    limited: "Mapping[Tier, World]" = field(default_factory=dict)
+    """What those tiers are answered from."""
     indicator_values: ValueCache = field(default_factory=ValueCache)
     pulls: Flights = field(default_factory=Flights)
     """The questions for quotes that are under way, also those that nobody waits for any more."""
@@ -90,11 +100,18 @@ class World:
     histories: Flights = field(default_factory=Flights)
     """The queries for history that are under way or were answered just now."""
 
+    async def aclose(self) -> None:
+        """Give up the questions that are under way."""
+        for one in (self, *self.limited.values()):
+            await one.pulls.aclose()
+            await one.histories.aclose()
+
 
 @dataclass(slots=True)
 class Context:
     """What goes along with one request.
 
+    `world` is what the viewer's tier is answered from.
     `address` is where it comes from, of IPv6 the network of 64 bits; `spent` is what it has paid,
     None where nobody has a budget; `settled` counts its root fields whose answers can
     hardly change any more.
@@ -107,7 +124,15 @@ class Context:
     spent: Spent | None = None
     settled: int = 0
     markets: DataLoader[str, Market] = field(init=False)
+    _whole: World = field(init=False)
 
     def __post_init__(self) -> None:
+        self._whole = self.world
+        self.admit(self.viewer)
         # Not kept: a connection has one context for as long as it lives.
         self.markets = DataLoader(self.world.markets.current, cache=False)
+
+    def admit(self, viewer: Viewer) -> None:
+        """Answer this viewer from now on, of what his tier may have."""
+        self.viewer = viewer
+        self.world = self._whole.limited.get(viewer.tier, self._whole)

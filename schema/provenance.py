@@ -26,7 +26,7 @@ class Provenance:
     received_at: datetime = described("When SmartFin received it from the source.")
     age_seconds: float = described("Seconds since `receivedAt`.")
     delay_seconds: float | None = described(
-        "Known delay of the feed, 0 for real time, null where the source does not say."
+        "Known delay of the feed, or that of your tier where it is longer; 0 for real time, null where nobody says."
     )
     quality: int = described("0-100; `flags` says what took points away.")
     flags: list[str] = described("What is wrong or doubtful, by name.")

@@ -25,6 +25,7 @@ from errors import (
 from market import Asset, Interval, Provenance, Quote, ServedFrom, SkippedSource, Symbol, Window, venue
 from sources.flight import Flights
 from sources.health import Health
+from sources.licences import FREE, IMPORTED, Terms
 from sources.quality import Quality
 from sources.source import Capability, Source, goes_back_to, is_scarce, sample
 from sources.turns import Outlook, Question, Turns, unavailable
@@ -97,36 +98,47 @@ class Router:
         self._take(source)
         await asyncio.gather(*(known.aclose() for known in replaced))
 
-    def route(self, symbol: Symbol, capability: Capability) -> list[RouteStep]:
-        """Who would be asked, in order, then who would not, and why."""
+    def route(self, symbol: Symbol, capability: Capability, terms: Terms = FREE) -> list[RouteStep]:
+        """Who would be asked for who has these terms, in order, then who would not, and why."""
         able, steps = [], []
         for source in self.sources:
-            question = Question(capability, (symbol,))
+            question = Question(capability, (symbol,), terms.barred)
             reason = _inability(source, symbol, capability) or self._turns.obstacle(source, question)
             if reason is None:
-                able.append(RouteStep(source.name, would_ask=True, reason=f"priority {source.priority}"))
+                delay_s = terms.delay_s([source.name])
+                late = f", given {delay_s:g} s late" if delay_s else ""
+                able.append(RouteStep(source.name, would_ask=True, reason=f"priority {source.priority}{late}"))
             else:
                 steps.append(RouteStep(source.name, would_ask=False, reason=reason))
         return able + steps
 
-    def outlook(self, symbol: str, capability: Capability, interval: Interval | None = None) -> Outlook:
+    def withheld(self, symbol: str, terms: Terms, *, bars: bool) -> str | None:
+        """Who may tell of the symbol, or of its `bars`, and is kept from who has these terms, or late; None: nobody."""
+        told = [source.name for source in self.sources if source.covers(symbol)]
+        return next((name for name in (*told, *([IMPORTED] if bars else [])) if terms.delay_s([name])), None)
+
+    def outlook(
+        self, symbol: str, capability: Capability, interval: Interval | None = None, terms: Terms = FREE
+    ) -> Outlook:
         """What may come of asking for the symbol now; of bars, for those of the interval."""
         able = self._able(symbol, capability)
         if interval is not None:
             able = [source for source in able if interval in source.reach]
-        return self._turns.outlook(Question(capability, (symbol,)), able)
+        return self._turns.outlook(Question(capability, (symbol,), terms.barred), able)
 
-    async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
+    async def quotes(self, symbols: Sequence[str], terms: Terms = FREE) -> dict[str, Quote | SmartFinError]:
         """A quote for each symbol, or why there is none: SymbolNotFound, or SourceUnavailable."""
+        barred = terms.barred
         shared = [
-            self._flights.join(("quotes", batch), partial(self._quotes, batch)) for batch in self._batches(symbols)
+            self._flights.join(("quotes", batch, barred), partial(self._quotes, batch, barred))
+            for batch in self._batches(symbols)
         ]
         found: dict[str, Quote | SmartFinError] = {}
         for answers in await asyncio.gather(*shared):
             found |= answers
         return {symbol: found[symbol] for symbol in symbols}
 
-    async def history(self, symbol: str, interval: Interval, window: Window) -> FetchedBars:
+    async def history(self, symbol: str, interval: Interval, window: Window, terms: Terms = FREE) -> FetchedBars:
         """The bars that open within the window, or within the part of it that a source goes back to.
 
         Those that go back the furthest are asked first. Raises SymbolNotFound, UnsupportedInterval if no source has
@@ -164,7 +176,7 @@ class Router:
             )
             return FetchedBars(frame, provenance, asked)
 
-        question = Question(Capability.HISTORY, (symbol,))
+        question = Question(Capability.HISTORY, (symbol,), terms.barred)
         fetched, skipped = await self._turns.first(question, reaching, partial(self._turns.attempt, question, ask))
         return replace(fetched, provenance=replace(fetched.provenance, skipped=tuple(skipped)))
 
@@ -251,14 +263,14 @@ class Router:
             batches.setdefault(able, []).append(symbol)
         return [tuple(batch) for batch in batches.values()]
 
-    async def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote | SmartFinError]:
+    async def _quotes(self, symbols: Sequence[str], barred: frozenset[str]) -> dict[str, Quote | SmartFinError]:
         found: dict[str, Quote | SmartFinError] = {}
         wanted = list(symbols)
         skipped: tuple[SkippedSource, ...] = ()
         able = self._able(symbols[0], Capability.QUOTES)
         unknown = False
         failed: dict[str, SkippedSource] = {}
-        question = Question(Capability.QUOTES)
+        question = Question(Capability.QUOTES, barred=barred)
         while wanted and able:
             question = replace(question, symbols=tuple(wanted))
             try:

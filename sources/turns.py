@@ -36,15 +36,18 @@ _LEAST_HEDGE_S: Final = 0.05
 _UNPROVEN_S: Final = 1.0
 """What is slow for a source that has not answered often enough to say."""
 
+BARRED: Final = "its licence bars this tier"
+
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, whoever is asked, since when (time.monotonic)."""
+    """What is asked, whoever is asked but those that are barred from who asks, since when (time.monotonic)."""
 
     capability: Capability
     symbols: tuple[str, ...] = ()
+    barred: frozenset[str] = frozenset()
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -98,6 +101,8 @@ class Turns:
         """Why the source would not be asked now; None if it would."""
         if question.capability not in source.capabilities:
             return f"does not offer {question.capability}"
+        if source.name in question.barred:
+            return BARRED
         return self.health[source.name].obstacle(question.capability, question.kinds)
 
     def outlook(self, question: Question, sources: Sequence[Source]) -> Outlook:
@@ -105,7 +110,7 @@ class Turns:
         well, ailing, skipped = [], [], []
         for source in sources:
             if (obstacle := self.obstacle(source, question)) is not None:
-                skipped.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
+                skipped.append(_skipped(source, obstacle))
                 continue
             if (fault := self.health[source.name].fault) is None:
                 well.append(source.name)
@@ -132,7 +137,7 @@ class Turns:
             if (obstacle := self.obstacle(source, question)) is None:
                 queue.append(source)
             else:
-                passed.append(SkippedSource(source.name, "SOURCE_RESTING", obstacle))
+                passed.append(_skipped(source, obstacle))
         while queue and question.left_s:
             told = await self._hedged(queue.pop(0), queue, question, ask, passed)
             if isinstance(told, SymbolNotFound):
@@ -261,6 +266,10 @@ class Turns:
             return False
         self._extra -= 1
         return True
+
+
+def _skipped(source: Source, obstacle: str) -> SkippedSource:
+    return SkippedSource(source.name, "SOURCE_BARRED" if obstacle is BARRED else "SOURCE_RESTING", obstacle)
 
 
 def unavailable(symbol: str, skipped: Sequence[SkippedSource]) -> SourceUnavailable:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -68,9 +68,11 @@ class Desk:
         return [event.value for event in await self.events()]
 
     @asynccontextmanager
-    async def watch(self, measure: Any = no_bars, fires: Any = None) -> AsyncIterator[AlertWatch]:
+    async def watch(
+        self, measure: Any = no_bars, fires: Any = None, may_see: Callable[[Alert], bool] = lambda _alert: True
+    ) -> AsyncIterator[AlertWatch]:
         """One who owns A and has read its alerts."""
-        watch = AlertWatch(fires or self.fires, self.bus, measure, lambda: self.now or time.time())
+        watch = AlertWatch(fires or self.fires, self.bus, measure, may_see, lambda: self.now or time.time())
         async with tended(watch.run):
             topics = set(await self.fires.topics())
             await until(lambda: watch.topics == topics)

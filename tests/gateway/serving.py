@@ -27,6 +27,7 @@ from resolvers.world import Context
 from schema.build import Schema, build_schema
 from settings import Settings
 from sources.flight import Flights
+from sources.licences import FREE
 
 NOBODY = cast(Context, SimpleNamespace())
 """A context of which nothing is asked."""
@@ -48,7 +49,17 @@ class Nobody:
 
 def world(**parts: Any) -> SimpleNamespace:
     """One that has no more than the parts that a question needs."""
-    return SimpleNamespace(**{"markets": SimpleNamespace(current=None), "histories": Flights(), **parts})
+    return SimpleNamespace(
+        **{
+            "markets": SimpleNamespace(current=None),
+            "histories": Flights(),
+            "terms": FREE,
+            "limited": {},
+            "licences": {},
+            "licensed_ticks": None,
+            **parts,
+        }
+    )
 
 
 @asynccontextmanager
