@@ -65,6 +65,10 @@ def _settings(**options: Any) -> "Settings":
         raise StartError(str(error)) from None
     logs.hide(*settings.secrets)
     logs.configure(settings.log_level, settings.log_format)
+    if settings.licences is not None:
+        from sources.catalog import terms_by_tier
+
+        terms_by_tier(settings)  # raises StartError
     return settings
 
 

@@ -212,6 +212,20 @@ def test_a_folder_that_is_not_ours_is_one_line_on_stderr(tmp_path: Path, workers
     assert done.stdout == ""
 
 
+def test_a_licence_of_a_source_that_there_is_not_is_one_line_on_stderr(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [SMARTFIN, "serve", "--port", "0", "--data-dir", tmp_path / "data"],
+        env={"PATH": os.environ["PATH"], "SMARTFIN_LICENCES": "yaho:guest=barred"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+    assert done.stderr.startswith('smartfin: SMARTFIN_LICENCES: there is no source "yaho"; name one of alphavantage,')
+
+
 def test_a_worker_that_cannot_start_ends_it_all(tmp_path: Path) -> None:
     done = subprocess.run(
         [SMARTFIN, "serve", "--port", "0", "--workers", "2"],
