@@ -186,8 +186,13 @@ class Hooks:
         return web.Response()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(2, marks=pytest.mark.timeout(300)),
+        pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
+)
 async def test_each_alert_fires_once_though_the_server_is_killed(stores: dict[str, str], kills: int) -> None:
     hooks = Hooks()
     app = web.Application()
