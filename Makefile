@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audits deploy-check pages docs long bench format lock web clean
+.PHONY: help install run test check audits deploy-check stack pages docs long bench format lock web clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,9 +44,12 @@ docs: .venv/.installed-docs ## build the documentation in build/docs
 	 || { echo "the documentation takes these from other hosts"; exit 1; }
 
 deploy-check: .venv/.installed-dev ## hold deploy/ against nginx, promtool, amtool
-	@for tool in nginx promtool amtool openssl; do command -v $$tool > /dev/null \
+	@for tool in nginx prometheus promtool amtool openssl; do command -v $$tool > /dev/null \
 	 || { echo "make deploy-check needs $$tool: apt-get install nginx-light prometheus prometheus-alertmanager openssl"; exit 1; }; done
 	$(BIN)/python -m pytest -m 'tools or not tools' tests/deploy
+
+stack: .venv/.installed-dev ## run the processes of compose.yaml without containers (needs nginx, prometheus, openssl)
+	@$(BIN)/python -m tests.deploy.stack
 
 long: .venv/.installed-dev ## pass the long forms of tests
 	$(BIN)/python -m pytest -m long
