@@ -3,11 +3,13 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +160,30 @@ def migrate(**options: Any) -> None:
 
     asyncio.run(run())
     click.echo(f"The tables of {settings.mode} are up to date.")
+
+
+@commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+def postgres(program: tuple[str, ...], **options: Any) -> None:
+    """Run a PROGRAM of PostgreSQL on the database, with its arguments: psql, pg_dump, pg_restore."""
+    settings = _settings(**options)
+    from db.embedded import postgresql_programs, servers
+    from db.programs import environment
+
+    name, *arguments = program
+    path = os.environ.get("PATH", os.defpath)
+    with suppress(StartError):  # there are none for this machine: then its own
+        path = os.pathsep.join([str(postgresql_programs()), path])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise StartError(f"There is no program {name!r}; PostgreSQL's are psql, pg_dump, pg_restore, ….")
+
+    with ExitStack() as stack:
+        url = settings.database_dsn or stack.enter_context(servers(settings)).database_url
+        told = os.environ | environment(url)
+        code = subprocess.run([found, *arguments], env=told, check=False).returncode  # noqa: S603 - what one typed
+    sys.exit(code)
 
 
 @commands.command()

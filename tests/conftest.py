@@ -74,17 +74,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @contextmanager
-def smartfin(*arguments: str, **environment: str) -> Iterator[Running]:
-    """`smartfin serve` on a free port, ended by SIGTERM."""
+def smartfin(*arguments: str, **environment: str | None) -> Iterator[Running]:
+    """`smartfin serve` on a free port, ended by SIGTERM; what is None is unset."""
+    told = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "SMARTFIN_SECRET_KEY": SECRET,
+        **BUDGETS,
+        **environment,
+    }
     process = subprocess.Popen(
         [SMARTFIN, "serve", "--port", "0", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": os.environ.get("HOME", "/"),
-            "SMARTFIN_SECRET_KEY": SECRET,
-            **BUDGETS,
-            **environment,
-        },
+        env={name: value for name, value in told.items() if value is not None},
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
