@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { openBrowser, screenshot, seriousFaults, until } from "./browser.js";
-import { drawn, reading as readingOf, signedIn, signIn } from "./reader.js";
+import { drawn, reading as readingOf, signedIn, signIn, symbols } from "./reader.js";
 import { Server } from "./server.js";
 
 let server;
@@ -97,4 +97,49 @@ test("a session that the server ended is told", () =>
     await drawn(page);
     await page.locator(".notice").getByRole("button", { name: "Sign in" }).click();
     await page.getByLabel("E-mail").waitFor();
+  }));
+
+test("watchlists of an account are kept, and seen by another browser", () =>
+  reading({}, async (page) => {
+    const email = "lists@example.org";
+    await signIn(page, email, { isNew: true });
+    await page.getByRole("button", { name: "Keep it in my account" }).click();
+    const which = page.getByLabel("Which watchlist");
+    await until(async () => (await which.inputValue()) === "My list", "the list is in the account");
+    await page.getByRole("button", { name: "Remove TSLA" }).click();
+
+    await page.locator(".watchlist").getByRole("button", { name: "New…" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("My list");
+    assert.equal(
+      await page.getByLabel("Name", { exact: true }).evaluate((field) => field.validationMessage),
+      "You have a list of this name.",
+    );
+    await page.getByLabel("Name", { exact: true }).fill("Coins");
+    await page.getByRole("button", { name: "Make it" }).click();
+    await until(async () => (await which.inputValue()) === "Coins", "the new list is shown");
+    await page.locator("[role=combobox]").fill("bitcoin");
+    await page.locator("[role=option]", { hasText: "BTC-USD" }).waitFor();
+    const saved = page.waitForResponse(isAnswerTo("SaveWatchlist"));
+    await page.keyboard.press("Enter");
+    await saved;
+    await page.reload();
+    await page.locator(".row", { hasText: "BTC-USD" }).waitFor();
+    assert.deepEqual(await symbols(page), ["BTC-USD"]);
+
+    await reading({}, async (elsewhere) => {
+      await signIn(elsewhere, email);
+      const there = elsewhere.getByLabel("Which watchlist");
+      await until(async () => (await there.inputValue()) === "My list", "the oldest list is shown");
+      assert.deepEqual(await symbols(elsewhere), ["AAPL", "MSFT", "NVDA", "SPY", "EURUSD=X", "BTC-USD", "ETH-USD"]);
+      elsewhere.on("dialog", (dialog) => dialog.accept());
+      await there.selectOption("Coins");
+      await screenshot(elsewhere, "watchlists");
+      await elsewhere.getByRole("button", { name: "Delete" }).click();
+      await until(async () => (await there.inputValue()) === "My list", "the other list is shown");
+      await there.selectOption("This browser");
+      assert.equal((await symbols(elsewhere)).length, 8);
+    });
+
+    await page.reload();
+    await until(async () => (await which.inputValue()) === "My list", "the list is gone here, too");
   }));

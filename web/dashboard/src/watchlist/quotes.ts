@@ -5,7 +5,8 @@ import { symbol as charted } from "../chart/choice";
 import { watch } from "../connection";
 import { graphql } from "../graphql";
 import type { LiveQuotesSubscription } from "../graphql/graphql";
-import { symbols } from "./symbols";
+import { groups } from "./groups";
+import { symbols } from "./lists";
 
 const LIVE_QUOTES = graphql(`
   subscription LiveQuotes($symbols: [Symbol!]!) {
@@ -28,6 +29,9 @@ const LIVE_QUOTES = graphql(`
     }
   }
 `);
+
+/** Symbols that one subscription may name. */
+const AT_ONCE = 100;
 
 /** `heardAt` is when the page got it, on the clock of `now`; its age grows from there. */
 export type LiveQuote = LiveQuotesSubscription["quotes"] & { heardAt: number };
@@ -54,9 +58,14 @@ effect(() => {
   const wanted = watched.value.split(" ");
   for (const symbol of told.keys()) if (!wanted.includes(symbol)) told.delete(symbol);
   quotesFault.value = null;
+  const stops = groups(wanted, AT_ONCE).map(watchQuotes);
+  return () => stops.forEach((stop) => stop());
+});
+
+function watchQuotes(wanted: readonly string[]): () => void {
   return watch(
     LIVE_QUOTES,
-    { symbols: wanted },
+    { symbols: [...wanted] },
     ({ data, errors }) => {
       if (data) quoteOf(data.quotes.symbol).value = { quote: { ...data.quotes, heardAt: performance.now() } };
       for (const { message, extensions } of errors) {
@@ -67,4 +76,4 @@ effect(() => {
     },
     (reason) => (quotesFault.value = reason),
   );
-});
+}

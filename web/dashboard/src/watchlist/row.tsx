@@ -8,7 +8,7 @@ import { announce } from "../announcer";
 import { type LiveQuote, quoteOf } from "./quotes";
 import { sketches } from "./sketches";
 import { Sparkline } from "./sparkline";
-import { move, remove, symbols } from "./symbols";
+import { move, remove, symbols } from "./lists";
 
 /** One symbol: choose it for the chart, move it, remove it. */
 export function Row({ symbol, place }: { symbol: string; place: number }) {

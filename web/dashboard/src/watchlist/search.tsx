@@ -6,7 +6,7 @@ import { symbol as charted } from "../chart/choice";
 import { ask } from "../connection";
 import { graphql } from "../graphql";
 import type { SearchQuery } from "../graphql/graphql";
-import { add, MOST, symbols } from "./symbols";
+import { add, MOST, symbols } from "./lists";
 
 const SEARCH = graphql(`
   query Search($text: String!) {

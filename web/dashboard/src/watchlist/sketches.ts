@@ -3,7 +3,8 @@ import { effect, signal } from "@preact/signals";
 
 import { ask, connection } from "../connection";
 import { graphql } from "../graphql";
-import { symbols } from "./symbols";
+import { groups } from "./groups";
+import { symbols } from "./lists";
 
 const SKETCHES = graphql(`
   query Sketches($symbols: [Symbol!]!) {
@@ -26,9 +27,14 @@ export type Sketch = { name: string; closes: readonly number[] };
 export const sketches = signal<ReadonlyMap<string, Sketch>>(new Map());
 
 const EVERY_MS = 15 * 60_000;
+const LACKING_EVERY_MS = 30_000;
 
-async function draw(wanted: readonly string[]): Promise<void> {
-  if (wanted.length === 0) return;
+/** Symbols whose sketches one question can pay for. */
+const AT_ONCE = 50;
+
+const draw = (wanted: readonly string[]) => groups(wanted, AT_ONCE).forEach((part) => void drawPart(part));
+
+async function drawPart(wanted: readonly string[]): Promise<void> {
   // A row lives without its sketch, and what is wrong with a symbol its quote says: nothing is told twice.
   const { data } = await ask(SKETCHES, { symbols: [...wanted] }).catch(() => ({ data: null }));
   const drawn = new Map(sketches.value);
@@ -43,9 +49,10 @@ const asked = new Set<string>();
 effect(() => {
   const missing = symbols.value.filter((symbol) => !asked.has(symbol));
   for (const symbol of missing) asked.add(symbol);
-  void draw(missing);
+  draw(missing);
 });
 
 // Those of before an outage, or of a quarter of an hour ago, lack what came since.
-connection.subscribe(({ state }) => state === "live" && void draw([...asked]));
-setInterval(() => void draw(symbols.value), EVERY_MS);
+connection.subscribe(({ state }) => state === "live" && draw(symbols.peek()));
+setInterval(() => draw(symbols.value), EVERY_MS);
+setInterval(() => draw(symbols.value.filter((symbol) => !sketches.value.has(symbol))), LACKING_EVERY_MS);
