@@ -1,9 +1,9 @@
-// What belongs to an account.
+// What belongs to an account: its session, its watchlists, its alerts.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { openBrowser, screenshot, seriousFaults, until } from "./browser.js";
-import { drawn, reading as readingOf, signedIn, signIn, symbols } from "./reader.js";
+import { chart, drawn, PHONE, reading as readingOf, signedIn, signIn, symbols, text } from "./reader.js";
 import { Server } from "./server.js";
 
 let server;
@@ -21,7 +21,34 @@ after(async () => {
 });
 
 const reading = (options, read) => readingOf(browser, server, options, read);
+const alertLine = (page) => page.locator(".alert-line");
 const isAnswerTo = (mutation) => (response) => !!response.request().postData()?.includes(`mutation ${mutation}(`);
+
+/** Drag the line so many pixels up, or down. */
+async function drag(page, up) {
+  const [left, top] = await hold(page);
+  await page.mouse.move(left, top - up, { steps: 5 });
+  await page.mouse.up();
+}
+
+/** Drag the line to the price of now. */
+async function dragToPrice(page) {
+  const [left, top] = await hold(page);
+  const value = async () => Number(await alertLine(page).getAttribute("aria-valuenow"));
+  const price = async () => Number(await text(page, ".last b"));
+  const down = (await value()) > (await price()) ? 1 : -1;
+  for (let moved = 0; down * ((await value()) - (await price())) > 0 && moved < 300; moved += 3)
+    await page.mouse.move(left, top + down * moved);
+  await page.mouse.up();
+}
+
+async function hold(page) {
+  const { x, y, width, height } = await alertLine(page).locator("> span").boundingBox();
+  const middle = [x + width / 2, y + height / 2];
+  await page.mouse.move(...middle);
+  await page.mouse.down();
+  return middle;
+}
 
 test("a session goes on in two tabs, over reloads and the death of the server, until it is ended in one", () =>
   reading({ foreseen: /ERR_CONNECTION_REFUSED/, bypassCSP: true }, async (page) => {
@@ -58,6 +85,7 @@ test("a session goes on in two tabs, over reloads and the death of the server, u
     for (const each of [page, other]) {
       await each.locator(".status[data-state=live]").waitFor();
       await signedIn(each, email);
+      await each.locator(".alerts .hint", { hasText: "Nothing is waited for" }).waitFor();
     }
 
     await page.locator(".account").click();
@@ -142,4 +170,92 @@ test("watchlists of an account are kept, and seen by another browser", () =>
 
     await page.reload();
     await until(async () => (await which.inputValue()) === "My list", "the list is gone here, too");
+  }));
+
+test("an alert is made by dragging a line, fires, and is seen", () =>
+  reading({ bypassCSP: true }, async (page) => {
+    await chart(page, "BTC-USD");
+    await page.getByRole("button", { name: "+ Alert" }).click();
+    await page.locator("dialog .docs", { hasText: "Alerts belong to an account" }).waitFor();
+    await page.keyboard.press("Escape");
+    await signIn(page, "alerts@example.org", { isNew: true });
+    await page.locator(".alerts .hint", { hasText: "Nothing is waited for" }).waitFor();
+
+    await page.getByRole("button", { name: "+ Alert" }).click();
+    await alertLine(page).waitFor();
+    await screenshot(page, "alert-line");
+    await drag(page, 40);
+    await page.locator(".alert", { hasText: "BTC-USD price crosses above" }).waitFor();
+    await page.locator(".alert-line:not(.new)").waitFor();
+    await drag(page, -120);
+    await page.locator(".alert", { hasText: "BTC-USD price crosses below" }).waitFor();
+    assert.deepEqual(await seriousFaults(page), []);
+
+    // Brought to the price, it is crossed within some ticks, unless the price goes the other way: then again.
+    const toast = page.locator(".toast", { hasText: "BTC-USD" });
+    await until(async () => {
+      await dragToPrice(page);
+      return toast.waitFor({ timeout: 8_000 }).then(
+        () => true,
+        () => false,
+      );
+    }, "the alert fires");
+    await screenshot(page, "alert-fired");
+    assert.deepEqual(await seriousFaults(page), []);
+    await page.locator(".alert.idle", { hasText: "fired" }).waitFor();
+    await page.locator(".events li", { hasText: "this page delivered" }).waitFor();
+    await page.getByRole("button", { name: "Dismiss" }).click();
+    await toast.waitFor({ state: "detached" });
+    await alertLine(page).waitFor({ state: "detached" });
+
+    await page.reload();
+    await page.locator(".events li", { hasText: "this page delivered" }).waitFor();
+    assert.equal(await toast.count(), 0, "what was seen is not told again");
+  }));
+
+test("alerts are made by the keyboard and by a form, paused and deleted, and each message has its fate", () =>
+  reading({ ...PHONE, bypassCSP: true }, async (page) => {
+    await signIn(page, "forms@example.org", { isNew: true });
+    await page.locator(".alerts .hint", { hasText: "Nothing is waited for" }).waitFor();
+    await page.getByRole("button", { name: "+ Alert" }).focus();
+    await page.keyboard.press("Enter");
+    await alertLine(page).waitFor();
+    const first = Number(await alertLine(page).getAttribute("aria-valuenow"));
+    for (const key of ["PageUp", "ArrowUp", "Enter"]) await page.keyboard.press(key);
+    const price = page.locator(".alert", { hasText: "AAPL price crosses" });
+    await price.waitFor();
+    assert(Number(await alertLine(page).getAttribute("aria-valuenow")) > first);
+
+    await page.getByRole("button", { name: "+ Alert" }).click();
+    await page.locator(".alert-line.new").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".alert-line.new").waitFor({ state: "detached" });
+
+    await price.getByRole("button", { name: "Pause" }).click();
+    await page.locator(".alert.idle", { hasText: "paused" }).waitFor();
+    assert.equal(await alertLine(page).count(), 0);
+    await price.getByRole("button", { name: "Resume" }).click();
+    await alertLine(page).waitFor();
+
+    await page.locator(".alerts").getByRole("button", { name: "New…" }).click();
+    await page.getByRole("combobox", { name: "When it" }).selectOption("ABOVE");
+    await page.getByLabel("Threshold", { exact: true }).fill("1");
+    await page.getByLabel("e-mail").check();
+    await page.getByRole("button", { name: "Make the alert" }).click();
+    await page.locator("dialog [role=alert]", { hasText: "EMAIL is not set up" }).waitFor();
+    assert.deepEqual(await seriousFaults(page), []);
+    await screenshot(page, "alert-form");
+    await page.getByLabel("e-mail").uncheck();
+    await page.getByLabel("webhook").check();
+    await page.getByRole("textbox", { name: "Webhook" }).fill("https://127.0.0.1/hook");
+    await page.getByRole("button", { name: "Make the alert" }).click();
+    await page.locator(".toast", { hasText: "AAPL" }).waitFor();
+    await page.locator(".events .badge.warning", { hasText: /^webhook failed: / }).waitFor();
+    assert.deepEqual(await seriousFaults(page), []);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+    await page.locator(".alerts").scrollIntoViewIfNeeded();
+    await screenshot(page, "phone-alerts");
+
+    await page.getByRole("button", { name: /^Delete AAPL price crosses/ }).click();
+    await price.waitFor({ state: "detached" });
   }));

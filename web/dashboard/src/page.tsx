@@ -1,4 +1,7 @@
 import { Account, AccountButton, SessionEnded } from "./account/account";
+import { AlertForm } from "./alerts/form";
+import { Alerts } from "./alerts/panel";
+import { Toasts } from "./alerts/toasts";
 import { Announcer } from "./announcer";
 import { Chart } from "./chart/chart";
 import { Sources } from "./sources/panel";
@@ -25,6 +28,7 @@ export function Page() {
         <Chart />
         <aside>
           <Watchlist />
+          <Alerts />
           <Sources />
         </aside>
       </main>
@@ -33,6 +37,8 @@ export function Page() {
         TradingView, Inc.
       </footer>
       <Account />
+      <AlertForm />
+      <Toasts />
       <Announcer />
     </>
   );

@@ -4,3 +4,4 @@ import "./styles/dialog.css";
 import "./styles/watchlist.css";
 import "./styles/chart.css";
 import "./styles/sources.css";
+import "./styles/alerts.css";

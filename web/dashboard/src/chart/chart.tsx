@@ -5,6 +5,7 @@ import { announce } from "../announcer";
 import { graphiqlLink } from "../graphiql";
 import { decimals, price } from "../numbers";
 import { repainted } from "../theme";
+import { AlertLines } from "./alert-lines";
 import { asset } from "./asset";
 import { catalogFault } from "./catalog";
 import { INTERVALS, interval, isWithinDay, symbol } from "./choice";
@@ -18,12 +19,12 @@ import { hovered, openedAt, place } from "./reading";
 
 export function Chart() {
   const container = useRef<HTMLDivElement>(null);
-  const drawing = useRef<Drawing | null>(null);
+  const drawing = useSignal<Drawing | null>(null);
   const tops = useSignal<readonly number[]>([]);
 
   useEffect(() => {
     const made = new Drawing(container.current!, { onStart: loadOlder, onHover: (epoch) => (hovered.value = epoch) });
-    drawing.current = made;
+    drawing.value = made;
     const ends = [follow(made), placeLegends(made, (found) => (tops.value = found))];
     return () => {
       for (const end of ends) end();
@@ -48,8 +49,9 @@ export function Chart() {
           tabIndex={0}
           role="application"
           aria-label={`${INTERVALS[interval.value]} chart of ${symbol.value}; the left and right arrow keys read its bars`}
-          onKeyDown={(event) => onKey(event, drawing.current!)}
+          onKeyDown={(event) => onKey(event, drawing.peek()!)}
         />
+        {drawing.value && <AlertLines drawing={drawing.value} />}
         <Legend tops={tops.value} />
         <Events />
         {loading.value && !shown.value && <p class="hint loading">Loading {symbol}…</p>}

@@ -13,6 +13,7 @@ export function chartColors() {
     strong: color("text"),
     up: color("up"),
     down: color("down"),
+    alert: color("accent"),
     volumeUp: color("up-flash"),
     volumeDown: color("down-flash"),
     /** The nth line's; after the last the first comes again. */

@@ -9,6 +9,7 @@ import {
   type ISeriesApi,
   type ISeriesMarkersPluginApi,
   LineSeries,
+  LineStyle,
   type SeriesMarker,
   type Time,
   type TimeChartOptions,
@@ -18,6 +19,7 @@ import {
 import { chartColors } from "./colors";
 import type { Columns } from "./columns";
 import type { History } from "./document";
+import { Painted } from "./painted";
 import type { Line, Plot } from "./plots";
 import { barTime, tickMark, VenueTime } from "./venue-time";
 
@@ -26,6 +28,8 @@ const NEAR_THE_START = 40;
 const BAR_SPACING = 7;
 const RIGHT_OFFSET = 5;
 const PANE_SHARE = 0.3;
+/** Pixels between the last price and a line that is put beside it. */
+const BESIDE = 40;
 
 export type Events = {
   /** The reader comes near the first bar. */
@@ -44,6 +48,7 @@ export class Drawing {
   private readonly bars: ISeriesApi<"Candlestick">;
   private readonly volume: ISeriesApi<"Histogram">;
   private readonly marks: ISeriesMarkersPluginApi<Time>;
+  private readonly painted = new Painted();
   private lines: { line: Line; series: LineSeriesApi }[] = [];
   private patterns: readonly Plot[] = [];
   private colors = chartColors();
@@ -82,6 +87,7 @@ export class Drawing {
     });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
     this.marks = createSeriesMarkers(this.bars, []);
+    this.bars.attachPrimitive(this.painted);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && range.from < NEAR_THE_START && this.columns) events.onStart();
     });
@@ -196,8 +202,48 @@ export class Drawing {
     };
   }
 
+  /** A line across the bars, which `put` moves to a price, in the colours of then. */
+  addLine() {
+    const line = this.bars.createPriceLine({ price: 0, lineStyle: LineStyle.Dashed, lineWidth: 1 });
+    return {
+      put: (price: number) => line.applyOptions({ price, color: this.colors.alert, axisLabelVisible: true }),
+      remove: () => this.bars.removePriceLine(line),
+    };
+  }
+
+  /** Pixels that the prices at the right take up. */
+  axisWidth(): number {
+    return this.chart.priceScale("right").width();
+  }
+
+  /** Pixels from the top of the bars down to the price; null where it is not in sight. */
+  yOf(price: number): number | null {
+    const y = this.columns && this.bars.priceToCoordinate(price);
+    return y !== null && y >= 0 && y <= this.height() ? y : null;
+  }
+
+  /** The price so many pixels from the top of the bars; null outside of them. */
+  priceAt(y: number): number | null {
+    return y >= 0 && y <= this.height() ? this.bars.coordinateToPrice(y) : null;
+  }
+
+  /** A price a little above this one, or below it where there is no room; itself while nothing is drawn. */
+  priceBeside(price: number): number {
+    const y = this.yOf(price) ?? this.height() / 2;
+    return this.bars.coordinateToPrice(y > 2 * BESIDE ? y - BESIDE : y + BESIDE) ?? price;
+  }
+
+  /** Calls back each time the bars are painted, until what it returns is called. */
+  onPaint(painted: () => void): () => void {
+    return this.painted.follow(painted);
+  }
+
   remove(): void {
     this.chart.remove();
+  }
+
+  private height(): number {
+    return this.chart.panes()[0]!.getHeight();
   }
 
   private add(line: Line, pane: number): LineSeriesApi {

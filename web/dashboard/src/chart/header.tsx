@@ -2,6 +2,7 @@ import { effect } from "@preact/signals";
 
 import { decimals, percent, price, signed } from "../numbers";
 import { quoteOf } from "../watchlist/quotes";
+import { placeAlert } from "./alert-lines";
 import { asset } from "./asset";
 import { INTERVALS, interval, symbol } from "./choice";
 import { edited } from "./picker";
@@ -40,9 +41,12 @@ export function Header({ link }: { link: string | null }) {
         <button type="button" onClick={() => (edited.value = "new")}>
           + Indicator
         </button>
+        <button type="button" onClick={placeAlert}>
+          + Alert
+        </button>
         {link && (
-          <a class="button" href={link} target="_blank" rel="noopener" title="Opens what this chart asks in GraphiQL">
-            GraphiQL
+          <a class="button" href={link} target="_blank" rel="noopener" title="Open what this chart asks in GraphiQL">
+            Query
           </a>
         )}
       </div>
