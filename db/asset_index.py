@@ -3,7 +3,7 @@
 import re
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +38,18 @@ class AssetIndex:
         self._entries: Sequence[_Entry] = ()
         self._read_at = -FRESH_S
 
-    async def search(self, text: str, asset_type: AssetType | None, market: str | None) -> list[str]:
+    async def search(
+        self,
+        text: str,
+        asset_type: AssetType | None,
+        market: str | None,
+        is_preferred: Callable[[str, str | None], bool] = lambda _type, _market: False,
+    ) -> list[str]:
         """The symbols that are like the text, the likeliest first; MOST_FOUND at most.
 
         First the symbol itself, then symbols that begin so, then names with a word that begins so, each in the order of
-        symbols; then what is alike though misspelt.
+        symbols; then what is alike though misspelt. Of what is equally like it, that of preferred types and markets
+        comes first.
         """
         entries = [
             entry
@@ -58,9 +65,11 @@ class AssetIndex:
                 ranked[1].append(entry.symbol)
             elif f" {wanted}" in f" {entry.name}":
                 ranked[2].append(entry.symbol)
-        found = [symbol for rank in ranked for symbol in rank]
-        if not found:
-            found = _alike(wanted, entries)
+        alike = () if any(ranked) else _alike(wanted, entries)
+        preferred = {entry.symbol for entry in entries if is_preferred(entry.asset_type, entry.market)}
+        found = [
+            symbol for rank in (*ranked, alike) for symbol in sorted(rank, key=lambda symbol: symbol not in preferred)
+        ]
         return found[:MOST_FOUND]
 
     def outdated(self) -> None:

@@ -1,7 +1,7 @@
 """What is known of each symbol: kept, looked up, and searched by symbol and name."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -63,13 +63,15 @@ class AssetStore:
             rows = await session.execute(select(*columns).order_by(columns[0]))
             return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    async def page(self, asset_type: AssetType | None, market: str | None, first: int, after: str | None) -> AssetPage:
-        """The first `first` assets after the symbol `after`, ordered by symbol."""
+    async def page(
+        self, asset_types: Collection[AssetType], markets: Collection[str], first: int, after: str | None
+    ) -> AssetPage:
+        """The first `first` assets of these types on these markets (none: any) after `after`, ordered by symbol."""
         filters: list[ColumnElement[bool]] = []
-        if asset_type:
-            filters.append(_column("asset_type") == asset_type.value)
-        if market:
-            filters.append(_column("market") == market)
+        if asset_types:
+            filters.append(_column("asset_type").in_([asset_type.value for asset_type in asset_types]))
+        if markets:
+            filters.append(_column("market").in_(markets))
         symbol = _column("symbol")
         beyond = [symbol > after] if after else []
         async with self._database.session() as session:

@@ -27,12 +27,21 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a user would like to see and how he would like to be told. No markets or asset types: all of them."""
+    """What a user would like to see and how he would like to be told. No markets or asset types: all of them.
+
+    `is_paced`: he has chosen the frequency himself.
+    """
 
     notification_methods: tuple[NotificationMethod, ...] = (NotificationMethod.WEB,)
     update_frequency_seconds: int = 60
     markets: tuple[str, ...] = ()
     asset_types: tuple[AssetType, ...] = ()
+    is_paced: bool = False
+
+    def has(self, asset_type: str, market: str | None) -> bool:
+        """Whether an asset is of a type and on a market that are named here, where any are."""
+        is_of_type = not self.asset_types or asset_type in self.asset_types
+        return is_of_type and (not self.markets or market in self.markets)
 
 
 class UserStore:
@@ -117,7 +126,7 @@ def account_of(row: tables.User) -> Account:
 def _preferences(kept: dict[str, Any] | None) -> Preferences:
     if kept is None:
         raise Unauthenticated("This user is not known here any more; sign in again.")
-    return msgspec.convert(kept, Preferences)
+    return msgspec.convert({**kept, "is_paced": "update_frequency_seconds" in kept}, Preferences)
 
 
 def _column(name: str) -> Any:

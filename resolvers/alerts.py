@@ -16,6 +16,7 @@ from strawberry.types import Info
 
 import resolvers.enums  # noqa: F401 - they are marked before the input below is made of them
 from db.alerts import Alert, AlertEvent, AlertTerms
+from db.users import Preferences
 from errors import (
     AlertNotFound,
     InvalidCursor,
@@ -78,7 +79,9 @@ class AlertInput:
         " is inactive then.",
     )
     notification_methods: list[NotificationMethod] | None = strawberry.field(
-        default=None, description="WEB alone unless said otherwise; every fire is in `alertEvents` whatever they are."
+        default=None,
+        description="If left out, those of your preferences, WEBHOOK only with a `webhookUrl` and SMS with a `phone`;"
+        " WEB where that leaves none. Every fire is in `alertEvents` whatever they are.",
     )
     webhook_url: str | None = strawberry.field(
         default=None, description="Where WEBHOOK posts to; see `webhookSecret`. Not within private networks."
@@ -110,7 +113,7 @@ _AlertId = Annotated[strawberry.ID, strawberry.argument(name="id", description="
 async def create_alert(info: Info[Context, None], input: _Terms) -> Alert:  # noqa: A002 - the name in the contract
     """A new alert of the viewer. Raises TooManyAlerts, LicenceForbids, and as `_terms` does."""
     user_id, world = signed_in(info.context), info.context.world
-    terms, measured = await _terms(world, input)
+    terms, measured = await _terms(world, user_id, input)
     await _check_licence(world, user_id, terms)
     alert = await world.alerts.create(user_id, terms, measured, world.alerts_per_user)
     await world.alert_bus.tell_change()
@@ -125,7 +128,7 @@ async def update_alert(
     """One of the viewer's alerts with other terms, armed anew. Raises AlertNotFound, and as `create_alert`."""
     user_id, world = signed_in(info.context), info.context.world
     known = _alert_id(alert_id)
-    terms, measured = await _terms(world, input)
+    terms, measured = await _terms(world, user_id, input)
     await _check_licence(world, user_id, terms)
     alert = await world.alerts.update(user_id, known, terms, measured)
     await world.alert_bus.tell_change()
@@ -172,14 +175,14 @@ async def webhook_secret(info: Info[Context, None]) -> str:
     return info.context.world.webhook_secrets.secret_of(signed_in(info.context))
 
 
-async def _terms(world: World, asked: AlertInput) -> tuple[AlertTerms, float | None]:
+async def _terms(world: World, user_id: UUID, asked: AlertInput) -> tuple[AlertTerms, float | None]:
     """What is asked for, checked, and what a tick measures now; None where that cannot be told.
 
     Raises InvalidSymbol, SymbolNotFound, InvalidParameter, InvalidPeriod and NotificationRefused.
     """
     symbol = checked_symbol(asked.symbol)
     _check_threshold(asked)
-    methods = _methods(world, asked)
+    methods = _methods(world, asked, await world.users.preferences(user_id))
     _check_cooldown(asked, methods)
     terms = AlertTerms(
         symbol=symbol,
@@ -270,8 +273,8 @@ def _check_cooldown(asked: AlertInput, methods: Sequence[NotificationMethod]) ->
         )
 
 
-def _methods(world: World, asked: AlertInput) -> list[NotificationMethod]:
-    methods = list(dict.fromkeys(asked.notification_methods or [NotificationMethod.WEB]))
+def _methods(world: World, asked: AlertInput, preferences: Preferences) -> list[NotificationMethod]:
+    methods = list(dict.fromkeys(asked.notification_methods or _preferred(world, asked, preferences)))
     for method in methods:
         if method not in world.notification_methods:
             raise NotificationRefused(f"notificationMethods: {method} is not set up on this server.")
@@ -284,6 +287,13 @@ def _methods(world: World, asked: AlertInput) -> list[NotificationMethod]:
     if asked.phone is not None and not _PHONE.fullmatch(asked.phone):
         raise InvalidParameter("phone: write it with its country, as +14155550100.")
     return methods
+
+
+def _preferred(world: World, asked: AlertInput, preferences: Preferences) -> list[NotificationMethod]:
+    """The user's ways of being told that are set up here and know where to; WEB where there is none."""
+    targets = {NotificationMethod.WEBHOOK: asked.webhook_url, NotificationMethod.SMS: asked.phone}
+    able = [method for method in preferences.notification_methods if targets.get(method, "") is not None]
+    return [method for method in able if method in world.notification_methods] or [NotificationMethod.WEB]
 
 
 def _is_web_url(text: str) -> bool:

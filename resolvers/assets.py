@@ -4,10 +4,12 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from strawberry.types import Info
 
 from db.assets import AssetPage
+from db.users import Preferences
 from errors import InvalidCursor, InvalidLimit
 from market import Asset, AssetType, Quote
 from resolvers.arguments import After, First, Kind, OneSymbol, Search, Venue
@@ -15,6 +17,7 @@ from resolvers.symbols import checked_symbol
 from resolvers.world import Context, World
 
 MAX_PAGE = 100
+NO_PREFERENCES = Preferences()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,15 @@ async def assets(
     """A page of the assets that match: by symbol, or by likeness where something is searched for."""
     if not 1 <= first <= MAX_PAGE:
         raise InvalidLimit(f"first: {first} is outside 1 to {MAX_PAGE}.", minimum=1, maximum=MAX_PAGE)
-    world = info.context.world
     behind = _symbol_after(after) if after else None
     text = (search or "").strip()
+    preferred = await _preferred(info.context) if type is None and market is None else NO_PREFERENCES
     if text:
-        page = await _search(world, text, type, market, first, behind)
+        page = await _search(info.context.world, text, type, market, preferred, first, behind)
     else:
-        page = await world.assets.page(type, market, first, behind)
+        types = preferred.asset_types if type is None else (type,)
+        markets = preferred.markets if market is None else (market,)
+        page = await info.context.world.assets.page(types, markets, first, behind)
     edges = [Edge(_cursor(found.symbol), found) for found in page.assets]
     return Connection(
         edges=edges,
@@ -95,16 +100,29 @@ async def assets(
     )
 
 
+async def _preferred(context: Context) -> Preferences:
+    """What the viewer prefers."""
+    user_id = context.viewer.user_id
+    return NO_PREFERENCES if user_id is None else await context.world.users.preferences(user_id)
+
+
 async def _search(
-    world: World, text: str, asset_type: AssetType | None, market: str | None, first: int, after: str | None
+    world: World,
+    text: str,
+    asset_type: AssetType | None,
+    market: str | None,
+    preferred: Preferences,
+    first: int,
+    after: str | None,
 ) -> AssetPage:
     """A page of what is like the text, the likeliest first. Where too little is known, the sources are asked once."""
-    symbols = await world.asset_index.search(text, asset_type, market)
+    search = partial(world.asset_index.search, text, asset_type, market, preferred.has)
+    symbols = await search()
     is_new = len(symbols) < first and world.searched.add(text.casefold())
     if is_new and (found := await world.router.search(text, MAX_PAGE)):
         await world.assets.save(found)
         world.asset_index.outdated()
-        symbols = await world.asset_index.search(text, asset_type, market)
+        symbols = await search()
     start = symbols.index(after) + 1 if after in symbols else 0
     known = await world.assets.get(symbols[start : start + first])
     return AssetPage(

@@ -17,6 +17,8 @@ from resolvers.world import Context, World
 async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_second: MaxPerSecond = None) -> Mailbox:
     """The current quote of each symbol, then every change; the latest only, where the reader is slow.
 
+    Of a user who has chosen an update frequency, no more often than that.
+
     A symbol that has no quotes gives one error and does not disturb the others; when none has, the stream ends.
     """
     check_count(symbols)
@@ -25,6 +27,7 @@ async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_secon
     if max_per_second is not None and not 0 < max_per_second <= 1000:
         raise InvalidParameter(f"maxPerSecond: {max_per_second} is outside 0 to 1000.")
     world = info.context.world
+    max_per_second = await _pace(info.context, max_per_second)
     good: list[Symbol] = []
     bad: dict[str, SmartFinError] = {}
     for text in symbols:
@@ -45,6 +48,21 @@ async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_secon
     if all(isinstance(event.payload, SymbolNotFound) for event in snapshot):
         mailbox.finish()
     return mailbox
+
+
+async def _pace(context: Context, max_per_second: float | None) -> float | None:
+    """How often a second the viewer may be told of a symbol; None for as often as it changes."""
+    user_id = context.viewer.user_id
+    if user_id is None:
+        return max_per_second
+    try:
+        preferences = await context.world.users.preferences(user_id)
+    except StoreUnavailable:  # ticks come without PostgreSQL, too
+        return max_per_second
+    if not preferences.is_paced:
+        return max_per_second
+    chosen = 1 / preferences.update_frequency_seconds
+    return chosen if max_per_second is None else min(max_per_second, chosen)
 
 
 _PULLED = (0, 0)

@@ -1,4 +1,4 @@
-"""What a user would like to see and how he would like to be told, for his clients to go by."""
+"""What a user would like to see and how he would like to be told."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final

@@ -28,7 +28,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "Query.quotes": ALL,
     "Query.history": ALL,
     "Query.asset": ALL,
-    "Query.assets": ALL,
+    "Query.assets": Access(own=True),
     "Query.market": ALL,
     "Query.markets": ALL,
     "Query.indicatorCatalog": ALL,

@@ -22,14 +22,17 @@ class RateLimit:
     cost: int = described("What this request cost.")
 
 
-@strawberry.type(description="What a user would like to see and how he would like to be told, for clients to go by.")
+@strawberry.type(description="What a user would like to see and how he would like to be told.")
 class Preferences:
     """As `db.users.Preferences`."""
 
-    notification_methods: list[NotificationMethod] = described("How he would like to be told.")
-    update_frequency_seconds: int = described("How long he would like between updates.")
-    markets: list[str] = described("By their codes; none: all of them.")
-    asset_types: list[AssetType] = described("None: all of them.")
+    notification_methods: list[NotificationMethod] = described("How an alert tells you that does not say how.")
+    update_frequency_seconds: int = described(
+        "Once you have chosen it: `Subscription.quotes` tells you of a symbol no more often. Till then 60, which holds"
+        " nothing back."
+    )
+    markets: list[str] = described("By their codes; none: all of them. `assets` goes by them.")
+    asset_types: list[AssetType] = described("None: all of them. `assets` goes by them.")
 
 
 @strawberry.type(description="Who is signed in.")

@@ -52,7 +52,8 @@ class Query:
     assets: AssetConnection = resolved_by(
         assets,
         "Assets, 100 a page at most: with `search` those whose symbol or name is like it, misspelt or not, the"
-        " likeliest first; else ordered by symbol.",
+        " likeliest first; else ordered by symbol. With neither `type` nor `market`, what your preferences name comes"
+        " first of what is equally like `search`, and without `search` nothing else is listed.",
     )
     market: Market | None = resolved_by(market, "The state of a market, by its code.")
     markets: list[Market] = resolved_by(markets, "Every market that has a calendar here, and its state.")
@@ -91,7 +92,9 @@ class Mutation:
     """What may be changed."""
 
     save_preferences: Preferences = resolved_by(
-        save_preferences, "Changes what you prefer; your clients go by it, and no alert does."
+        save_preferences,
+        "Changes what you prefer: how new alerts tell you, how often live quotes come, and what `assets` finds first."
+        " Alerts that there are stay as they are.",
     )
     save_watchlist: Watchlist = resolved_by(
         save_watchlist,
@@ -131,8 +134,8 @@ class Subscription:
     quotes: Quote = watched_by(
         live_quotes,
         "The current quote of each symbol at once, then every change. A slow reader gets the latest of each symbol,"
-        " never a backlog; `maxPerSecond` caps the messages of each symbol. A symbol that nobody knows gives one"
-        " error, and the others go on.",
+        " never a backlog; `maxPerSecond` caps the messages of each symbol, and so does the update frequency that you"
+        " have chosen (`savePreferences`). A symbol that nobody knows gives one error, and the others go on.",
     )
     history: History = watched_by(
         live_history,

@@ -130,14 +130,14 @@ async def test_pages_follow_each_other_in_the_order_of_symbols(listed: AssetStor
         seen: list[str] = []
         while True:
             after = seen[-1] if seen else None
-            page = await listed.page(kind, market, 2, after)
+            page = await listed.page([kind] if kind else [], [market] if market else [], 2, after)
             assert (page.total, page.has_previous) == (len(found), after is not None)
             seen += [asset.symbol for asset in page.assets]
             if not page.has_next:
                 break
             assert len(page.assets) == 2
         assert seen == found
-    beyond = await listed.page(None, None, 4, "ZZZ")
+    beyond = await listed.page([], [], 4, "ZZZ")
     assert (beyond.assets, beyond.total, beyond.has_next, beyond.has_previous) == ([], len(LISTED), False, True)
 
 

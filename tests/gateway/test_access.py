@@ -284,7 +284,18 @@ async def preferences(server: Running, database: Database) -> None:
         assert told == {"me": {"preferences": {"updateFrequencySeconds": seconds}}}
 
 
+async def assets(server: Running, database: Database) -> None:
+    """Each is listed what he prefers."""
+    save = "mutation ($of: PreferencesInput!) { savePreferences(input: $of) { assetTypes } }"
+    for kind in ("CRYPTO", "FOREX"):
+        shown = bearer(await person(database))
+        await server.data(save, authorization=shown, of={"assetTypes": [kind]})
+        told = await server.data("{ assets(first: 3) { edges { node { type } } } }", authorization=shown)
+        assert [edge["node"]["type"] for edge in told["assets"]["edges"]] == [kind] * 3
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "Query.assets": assets,
     "Query.me": me,
     "Query.rateLimit": rate_limit,
     "Query.watchlists": watchlists,

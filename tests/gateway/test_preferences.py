@@ -1,17 +1,24 @@
-"""Preferences over GraphQL: kept field by field, and refused."""
+"""Preferences over GraphQL: kept field by field, refused, and gone by."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
 from db.database import Database
-from db.users import UserStore
-from errors import Unauthenticated
-from people import NotificationMethod
+from db.redis import Keys
+from db.users import Preferences, UserStore
+from errors import StoreUnavailable, Unauthenticated
+from people import NotificationMethod, Viewer
+from resolvers.live import live_quotes
+from resolvers.world import Context, World
+from tests.conftest import Running
 from tests.gateway.serving import serving, world
+from tests.gateway.sockets import ticking
 from tests.people import authenticator, bearer, person
 
 FIELDS = "notificationMethods updateFrequencySeconds markets assetTypes"
@@ -81,3 +88,93 @@ async def test_nothing_is_kept_for_who_is_gone(database: Database) -> None:
         await users.preferences(gone.id)
     with pytest.raises(Unauthenticated):
         await users.save_preferences(gone.id, {"markets": []})
+
+
+ALERT = "mutation ($of: AlertInput!) { createAlert(input: $of) { notificationMethods } }"
+NEVER = {"symbol": "AAPL", "operator": "ABOVE", "threshold": 1e9}
+HOOK = {"webhookUrl": "https://example.com/hook"}
+
+
+@pytest.mark.parametrize(
+    ("preferred", "asked", "expected"),
+    [
+        (None, {}, ["WEB"]),
+        ([], {}, ["WEB"]),
+        (["WEBHOOK", "WEB"], {}, ["WEB"]),
+        (["WEBHOOK"], {}, ["WEB"]),
+        (["WEBHOOK", "WEB"], HOOK, ["WEBHOOK", "WEB"]),
+        (["WEBHOOK"], HOOK, ["WEBHOOK"]),
+        (["WEBHOOK"], {"notificationMethods": ["WEB"]}, ["WEB"]),
+        (["WEB"], {"notificationMethods": ["WEBHOOK"], **HOOK}, ["WEBHOOK"]),
+    ],
+)
+async def test_an_alert_that_says_no_method_has_those_that_are_preferred(
+    sandbox: Running, sandbox_database: Database, preferred: Any, asked: dict[str, Any], expected: list[str]
+) -> None:
+    shown = bearer(await person(sandbox_database))
+    if preferred is not None:
+        await sandbox.data(SAVE, authorization=shown, of={"notificationMethods": preferred})
+    told = await sandbox.data(ALERT, authorization=shown, of={**NEVER, **asked})
+    assert told == {"createAlert": {"notificationMethods": expected}}
+
+
+async def test_assets_go_by_what_is_preferred_where_nothing_else_is_said(
+    sandbox: Running, sandbox_database: Database
+) -> None:
+    shown = bearer(await person(sandbox_database))
+
+    async def found(arguments: str, authorization: str | None = shown) -> list[str]:
+        asked = f"{{ assets({arguments}, first: 100) {{ edges {{ node {{ type symbol }} }} }} }}"
+        told = await sandbox.data(asked, authorization=authorization)
+        return [edge["node"]["type"] for edge in told["assets"]["edges"]]
+
+    before = await found('search: "b"')
+    await sandbox.data(SAVE, authorization=shown, of={"assetTypes": ["CRYPTO"]})
+    assert set(await found("after: null")) == {"CRYPTO"}
+    assert set(await found("type: STOCK")) == {"STOCK"}
+    assert len(set(await found("after: null", None))) > 1
+    searched = await found('search: "b"')
+    assert (sorted(searched), searched[0], before[0]) == (sorted(before), "CRYPTO", "STOCK")
+    await sandbox.data(SAVE, authorization=shown, of={"assetTypes": [], "markets": ["FOREX"]})
+    assert set(await found("after: null")) == {"FOREX"}
+
+
+class Chosen:
+    """A store of one user's preferences; None where it does not answer."""
+
+    def __init__(self, preferences: Preferences | None) -> None:
+        self._preferences = preferences
+
+    async def preferences(self, _user_id: object) -> Preferences:
+        if self._preferences is None:
+            raise StoreUnavailable("away")
+        return self._preferences
+
+
+@pytest.mark.parametrize(
+    ("preferences", "asked", "expected_s"),
+    [
+        (Preferences(), None, 0.0),
+        (Preferences(), 4.0, 0.25),
+        (Preferences(update_frequency_seconds=5, is_paced=True), None, 5.0),
+        (Preferences(update_frequency_seconds=5, is_paced=True), 4.0, 5.0),
+        (Preferences(update_frequency_seconds=5, is_paced=True), 0.1, 10.0),
+        (None, 4.0, 0.25),
+    ],
+)
+async def test_live_quotes_keep_to_the_frequency_that_was_chosen(
+    redis: Redis, keys: Keys, preferences: Preferences | None, asked: float | None, expected_s: float
+) -> None:
+    async with ticking(redis, keys, "A") as ticker:
+        ticker.world.users = Chosen(preferences)
+        for viewer, spacing_s in ((Viewer(uuid4()), expected_s), (Viewer(), 1 / asked if asked else 0.0)):
+            info: Any = SimpleNamespace(context=Context(cast(World, ticker.world), viewer=viewer))
+            mailbox = await live_quotes(info, ["A"], asked)  # type: ignore[list-item]
+            assert mailbox._spacing_s == spacing_s
+            mailbox.close()
+
+
+async def test_a_frequency_counts_once_it_is_chosen(database: Database) -> None:
+    users, ann = UserStore(database), await person(database)
+    assert not (await users.preferences(ann.id)).is_paced
+    assert (await users.save_preferences(ann.id, {"update_frequency_seconds": 60})).is_paced
