@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+# What npm has fetched before it need not ask about again.
+NPM_CI := ci --prefer-offline --no-audit --no-fund
 # A process for each core; the tests of one file share servers, so they stay together.
 PARALLEL := -n logical --dist loadfile
 
@@ -27,15 +29,15 @@ check: .venv/.installed-dev ## lint, types, SDL in step, tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
 audits: .venv/.installed-dev ## pass the audits of npm graphql-http, clients of npm and promtool (needs both)
-	npm --prefix tests/gateway/audits ci
-	npm --prefix tests/clients ci
-	npm --prefix examples ci
+	npm --prefix tests/gateway/audits $(NPM_CI)
+	npm --prefix tests/clients $(NPM_CI)
+	npm --prefix examples $(NPM_CI)
 	$(BIN)/python -m pytest -m node tests/gateway tests/clients
 	$(BIN)/python -m pytest -m tools tests/monitoring
 
 pages: .venv/.installed web ## prove that web/dist is what the source gives, and use the pages in Chromium (needs Node)
 	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
-	npm --prefix tests/web ci
+	npm --prefix tests/web $(NPM_CI)
 	npm --prefix tests/web test
 
 docs: .venv/.installed-docs ## build the documentation in build/docs
@@ -76,9 +78,9 @@ lock: $(BIN)/uv ## resolve the dependencies anew into the lock files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group docs -c requirements-dev.lock -o requirements-docs.lock
 
 web: ## build the pages in web/dist anew (needs Node)
-	npm --prefix web/dashboard ci
+	npm --prefix web/dashboard $(NPM_CI)
 	npm --prefix web/dashboard run build
-	npm --prefix web/graphiql ci
+	npm --prefix web/graphiql $(NPM_CI)
 	npm --prefix web/graphiql run build
 
 clean: ## remove what the set-up and the tools made; data stays

@@ -1,7 +1,7 @@
 """The packages that frontends use, against a server: each program of src/ prints what travelled and what came."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,15 @@ from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 
 from db.database import Database
+from db.documents import DocumentStore
+from db.redis import Keys, connect
+from gateway.documents import Documents
+from gateway.manifest import publish
 from people import Tier
-from tests.conftest import ROOT, SMARTFIN, Running, smartfin
-from tests.people import SECRET, bearer, person
+from schema.build import build_schema
+from settings import Mode, Settings
+from tests.conftest import ROOT, Running, smartfin
+from tests.people import bearer, person
 
 FOLDER = ROOT / "tests" / "clients"
 CLOSES = "[190.76,187.48,192.04]"
@@ -64,13 +70,14 @@ def test_a_client_persists_its_query_asks_by_hash_and_watches(
 
 
 @pytest.fixture
-def documents_only(stores: dict[str, str]) -> Iterator[Running]:
-    """A server that knows what the clients of src/ ask, and serves nothing else."""
-    manifest = FOLDER / "src" / "generated" / "persisted-documents.json"
-    with smartfin(**stores, SMARTFIN_DOCUMENTS_ONLY="true") as running:
-        subprocess.run(
-            [SMARTFIN, "documents", manifest], env={**stores, "SMARTFIN_SECRET_KEY": SECRET}, check=True, timeout=60
-        )
+async def documents_only(built: Path, sandbox: Running, database_url: str, redis_url: str) -> AsyncIterator[Running]:
+    """A server beside the sandbox that knows what the clients of src/ ask, and serves nothing else."""
+    async with connect(redis_url) as redis:
+        store = DocumentStore(redis, Keys(Mode.SANDBOX))
+        manifest = FOLDER / "src" / "generated" / "persisted-documents.json"
+        await publish(manifest, Documents(build_schema(), Settings(), store), store)
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    with smartfin("--role", "api", **stores, SMARTFIN_DOCUMENTS_ONLY="true") as running:
         yield running
 
 
