@@ -174,7 +174,8 @@ def _banner(settings: Settings, where: str) -> str:
     )
     return (
         f"\n  SmartFin answers (pid {os.getpid()}).\n"
-        f"    GraphQL  {where}/graphql   (GraphiQL in a browser)\n"
+        f"    Page     {where}/\n"
+        f"    GraphQL  {where}/graphql{'   (GraphiQL in a browser)' if settings.graphiql else ''}\n"
         f"    Health   {where}/readyz\n"
         f"    Mode     {mode}\n"
     )
