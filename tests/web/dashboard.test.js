@@ -53,7 +53,7 @@ test("a page is light", (t) =>
     for (const [path, bytes] of loaded.files) t.diagnostic(`${path}: ${bytes} bytes on the way`);
     const scripts = loaded.files.filter(([path]) => path.endsWith(".js"));
     assert.equal(scripts.length, 1);
-    assert(scripts[0][1] < 120_000, `${scripts[0][1]} bytes of scripts`);
+    assert(scripts[0][1] < 110_000, `${scripts[0][1]} bytes of scripts`);
   }));
 
 test("a symbol is found, misspelt, by the keyboard, and stays after a reload", () =>

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Running
 
-BUDGET_BYTES = 120_000
+BUDGET_BYTES = 110_000
 
 
 async def got(url: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:

@@ -38,11 +38,17 @@ export function Row({ symbol, place }: { symbol: string; place: number }) {
         <span class="symbol">{symbol}</span>
         <Sparkline closes={sketch?.closes ?? []} price={quote?.price} />
         <Price quote={quote} />
-        <span class="name">{fault ? <span class="fault">{fault}</span> : (sketch?.name ?? " ")}</span>
+        <span class="name">{sketch?.name ?? " "}</span>
         <span class={`change ${direction(quote)}`}>
           {quote?.change != null && signed(quote.change, decimals(quote.price))} {percent(quote?.changePercent)}
         </span>
-        <Origin quote={quote} />
+        {fault ? (
+          <span class="why fault" title={fault}>
+            {fault}
+          </span>
+        ) : (
+          <Origin quote={quote} />
+        )}
       </button>
       <button type="button" class="remove" aria-label={`Remove ${symbol}`} onClick={() => drop(symbol, place)}>
         ×
