@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,6 +79,7 @@ from live.hub import Hub
 from live.ledger import Ledger
 from live.markets import Markets
 from live.recorder import Recorder
+from live.roster import Roster
 from live.tending import tended
 from monitoring.health import livez, readyz
 from monitoring.metrics import Answering, Collecting, Metrics, metrics
@@ -150,6 +151,7 @@ class Supply:
     """What a command needs that fetches bars and keeps them."""
 
     database: Database
+    roster: Roster
     bars: BarStore
     supply: BarSupply
     worker: Worker
@@ -162,6 +164,8 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
     async with open_sources_alone(settings) as (database, redis, sources, budgets):
         await migrate(database)
         router = Router(sources)
+        roster = Roster(settings, SourceKeys(database, settings), budgets, router)
+        await roster.look()
         partitions, assets = Partitions(database), AssetStore(database)
         bars = BarStore(database, partitions, Archive(database, settings.archive_url))
         supply = BarSupply(bars, router)
@@ -180,7 +184,7 @@ async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
             worker=worker,
         )
         try:
-            yield Supply(database, bars, supply, worker, measured)
+            yield Supply(database, roster, bars, supply, worker, measured)
         finally:
             await supply.aclose()
             await router.aclose()
@@ -200,7 +204,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
             "prepared": prepared,
             "draining": asyncio.Event(),
         }
-        async with tended(supply.worker.run, metrics.pulse.run), operators_port(settings, state):
+        async with tended(supply.worker.run, metrics.pulse.run, supply.roster.run), operators_port(settings, state):
             yield
 
 
@@ -293,7 +297,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     stack.push_async_callback(supply.aclose)
     cache, quote_store = QuoteCache(redis, keys, settings.quote_keep_seconds), QuoteStore(database, partitions)
     alert_store, alert_bus = AlertStore(database), AlertBus(redis, keys)
-    hub = Hub(redis, keys, cache, LiveBars(redis, keys))
+    hub, source_keys = Hub(redis, keys, cache, LiveBars(redis, keys)), SourceKeys(database, settings)
     world = World(
         synthetic=settings.mode is Mode.SANDBOX,
         quote_fresh_s=settings.quote_fresh_seconds,
@@ -312,6 +316,8 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=settings.mode is Mode.SANDBOX),
         charts=Charts(),
+        source_keys=source_keys,
+        roster=Roster(settings, source_keys, budgets, router),
         users=users,
         histories=Flights(SHARED_FOR_S),
         alerts=alert_store,
@@ -328,17 +334,15 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
     stack.push_async_callback(world.aclose)
     prepared, tried = asyncio.Event(), asyncio.Event()
 
-    source_keys = SourceKeys(database, settings)
-
     async def prepare() -> None:
-        await _prepare(settings, database, source_keys, world, tried)
+        await _prepare(settings, database, world, tried)
         prepared.set()
         tried.set()
         await asyncio.Event().wait()
 
     pulse = Pulse()
     runs: list[Run] = [prepare, pulse.run, world.hub.run, world.alert_feed.run, world.recorder.run, hours.run]
-    runs.append(Ledger(router, world.source_stats).run)
+    runs += [Ledger(router, world.source_stats).run, _after(prepared, world.roster.run)]
     collecting = worker = None
     if settings.mode is Mode.LIVE:
         runs.append(Checkup(router, redis, keys).run)
@@ -463,10 +467,8 @@ def _accounts(
     return Accounts(sessions, passwords, Attempts(redis, Keys(settings.mode)), settings.sign_up)
 
 
-async def _prepare(
-    settings: Settings, database: Database, source_keys: SourceKeys, world: World, tried: asyncio.Event
-) -> None:
-    """Bring the tables up to date, use the keys that are kept, and list the assets, once PostgreSQL lets it.
+async def _prepare(settings: Settings, database: Database, world: World, tried: asyncio.Event) -> None:
+    """Bring the tables up to date, ask the sources as they are saved, and list the assets, once PostgreSQL lets it.
 
     `tried` is set where it does not do so at once.
     """
@@ -474,8 +476,8 @@ async def _prepare(
         try:
             await migrate(database)
             await world.source_stats.enter(world.router.sources)
-            await source_keys.save(settings.api_keys)
-            await _use_kept_keys(settings.with_api_keys(await source_keys.get()), world.budgets, world.router)
+            await world.source_keys.save(settings.api_keys)
+            await world.roster.look()
             await world.assets.save(await world.router.assets())
         except StoreUnavailable as error:
             logger.warning("waiting for PostgreSQL: %s", error)
@@ -483,12 +485,3 @@ async def _prepare(
             await asyncio.sleep(RETRY_S)
         else:
             return
-
-
-async def _use_kept_keys(settings: Settings, budgets: Mapping[str, RedisBudget], router: Router) -> None:
-    logs.hide(*settings.secrets)
-    for source in open_sources(settings, budgets):
-        if source.name in router.health:
-            await source.aclose()
-        else:
-            await router.put(source)

@@ -233,6 +233,7 @@ class DataSource(SQLModel, table=True):
     current_usage: int = Field(default=0, sa_column_kwargs=_default("0"))
     updated_at: datetime = _instant()
     last_error: str | None = None
+    chosen_priority: int | None = None
 
 
 class User(SQLModel, table=True):

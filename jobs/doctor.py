@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from db.budgets import RedisBudget
 from db.database import Database
+from db.source_keys import SavedSource, SourceKeys
 from db.source_stats import SourceStats, SourceStatsStore
 from errors import SmartFinError, SourceRefused, StoreUnavailable
 from settings import Settings
@@ -47,7 +48,11 @@ async def examine(
     yield await _postgresql(database)
     yield await _redis(redis)
     stats = await _stats(database)
+    saved = await _saved(database, settings)
     for source in sources:
+        if not saved.get(source.name, SavedSource()).is_active:
+            yield Finding(source.name, Verdict.OFF, "an admin has switched it off (saveSource)")
+            continue
         finding = await _source(source, settings)
         left, last = await _left(budgets[source.name]), _last_error(stats.get(source.name))
         yield replace(finding, details="; ".join(filter(None, (finding.details, left, last))))
@@ -115,6 +120,14 @@ async def _stats(database: Database) -> dict[str, SourceStats]:
     """What the servers have measured; nothing where PostgreSQL is away, or has no such table yet."""
     try:
         return await SourceStatsStore(database).get()
+    except (StoreUnavailable, PostgresError):
+        return {}
+
+
+async def _saved(database: Database, settings: Settings) -> dict[str, SavedSource]:
+    """What admins have chosen; nothing where that cannot be read, likewise."""
+    try:
+        return await SourceKeys(database, settings).saved()
     except (StoreUnavailable, PostgresError):
         return {}
 

@@ -19,6 +19,7 @@ from db.jobs import JobQueue
 from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.sessions import SessionStore
+from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
 from db.spending import Spent
 from db.supply import BarSupply
@@ -31,6 +32,7 @@ from live.hub import Hub
 from live.licensed import LicensedTicks
 from live.markets import Markets
 from live.recorder import Recorder
+from live.roster import Roster
 from market import Market
 from people import GUEST, NotificationMethod, Tier, Viewer
 from resolvers.searched import Searched
@@ -73,6 +75,8 @@ class World:
     jobs: JobQueue
     markets: Markets
     charts: "Charts"
+    source_keys: SourceKeys
+    roster: Roster
     users: UserStore
     alerts: AlertStore
     alert_bus: AlertBus

@@ -51,6 +51,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "Mutation.createAlert": OWNER,
     "Mutation.updateAlert": OWNER,
     "Mutation.deleteAlert": OWNER,
+    "Mutation.saveSource": ADMIN,
     "Mutation.backfill": ADMIN,
     "Subscription.quotes": ALL,
     "Subscription.history": ALL,

@@ -22,7 +22,7 @@ from resolvers.live_history import live_history
 from resolvers.markets import live_market, market, markets
 from resolvers.preferences import save_preferences
 from resolvers.quotes import quote, quotes
-from resolvers.sources import route, sources
+from resolvers.sources import route, save_source, sources
 from resolvers.watchlists import delete_watchlist, save_watchlist, watchlists
 from schema.account import Preferences, RateLimit, Session, User
 from schema.alert import Alert, AlertEvent, AlertEventConnection
@@ -119,6 +119,11 @@ class Mutation:
     )
     sign_out: bool = resolved_by(
         sign_out, "Ends the session; false where there was none. The access token goes on until it ends."
+    )
+    save_source: Source = resolved_by(
+        save_source,
+        "Admin. Changes whether, in what order and with what key a source is asked: here at once, and within seconds in"
+        " every process.",
     )
     backfill: BackfillJob = resolved_by(
         ask_backfill,

@@ -32,7 +32,7 @@ class Source:
 
     name: str = described("What `provenance` calls it.")
     display_name: str = described("What people call it.")
-    is_active: bool = described("Whether it is asked at all.")
+    is_active: bool = described("False where an admin has switched it off, or it has no key.")
     priority: int = described("The highest is asked first.")
     capabilities: list[Capability] = described("What it can be asked.")
     asset_types: list[AssetType] = described("What it knows.")

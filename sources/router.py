@@ -82,6 +82,8 @@ class Router:
         self._cross_check_share = cross_check_share
         self._checks: set[asyncio.Task[None]] = set()
         self.sources: tuple[Source, ...] = ()
+        self._off: Mapping[str, str] = {}
+        self._priorities: Mapping[str, int] = {}
         self._turns = Turns()
         for source in sources:
             self._take(source)
@@ -98,23 +100,41 @@ class Router:
         self._take(source)
         await asyncio.gather(*(known.aclose() for known in replaced))
 
+    def arrange(self, off: Mapping[str, str], priorities: Mapping[str, int]) -> None:
+        """Ask those of `off` no more, for the reasons given; the others by these priorities instead of their own."""
+        self._off, self._priorities = off, priorities
+        self.sources = tuple(sorted(self.sources, key=lambda known: -self.priority(known)))
+
+    @property
+    def asked(self) -> list[Source]:
+        """The sources that are not off, in their order."""
+        return [source for source in self.sources if source.name not in self._off]
+
+    def priority(self, source: Source) -> int:
+        """Where the source stands: the highest is asked first."""
+        return self._priorities.get(source.name, source.priority)
+
     def route(self, symbol: Symbol, capability: Capability, terms: Terms = FREE) -> list[RouteStep]:
         """Who would be asked for who has these terms, in order, then who would not, and why."""
         able, steps = [], []
         for source in self.sources:
             question = Question(capability, (symbol,), terms.barred)
-            reason = _inability(source, symbol, capability) or self._turns.obstacle(source, question)
+            reason = (
+                self._off.get(source.name)
+                or _inability(source, symbol, capability)
+                or self._turns.obstacle(source, question)
+            )
             if reason is None:
                 delay_s = terms.delay_s([source.name])
                 late = f", given {delay_s:g} s late" if delay_s else ""
-                able.append(RouteStep(source.name, would_ask=True, reason=f"priority {source.priority}{late}"))
+                able.append(RouteStep(source.name, would_ask=True, reason=f"priority {self.priority(source)}{late}"))
             else:
                 steps.append(RouteStep(source.name, would_ask=False, reason=reason))
         return able + steps
 
     def withheld(self, symbol: str, terms: Terms, *, bars: bool) -> str | None:
         """Who may tell of the symbol, or of its `bars`, and is kept from who has these terms, or late; None: nobody."""
-        told = [source.name for source in self.sources if source.covers(symbol)]
+        told = [source.name for source in self.asked if source.covers(symbol)]
         return next((name for name in (*told, *([IMPORTED] if bars else [])) if terms.delay_s([name])), None)
 
     def outlook(
@@ -210,7 +230,7 @@ class Router:
                 logger.info("%s did not search: %s", source.name, error)
                 return ()
 
-        searching = [source for source in self.sources if self._turns.obstacle(source, question) is None]
+        searching = [source for source in self.asked if self._turns.obstacle(source, question) is None]
         found = await asyncio.gather(*(ask(source) for source in searching if not is_scarce(source)))
         if not any(found):
             found = await asyncio.gather(*(ask(source) for source in searching if is_scarce(source)))
@@ -218,13 +238,13 @@ class Router:
 
     async def assets(self) -> Sequence[Asset]:
         """Every asset that some source lists."""
-        return [asset for source in self.sources for asset in await source.assets()]
+        return [asset for source in self.asked for asset in await source.assets()]
 
     def idle(self, for_s: float) -> list[Source]:
         """The sources that nobody has asked for so long, and that may be: a quota of the day is not spent on this."""
         return [
             source
-            for source in self.sources
+            for source in self.asked
             if self.health[source.name].idle_s >= for_s
             and not is_scarce(source)
             and not source.synthetic
@@ -249,11 +269,11 @@ class Router:
 
     def _take(self, source: Source) -> None:
         others = (known for known in self.sources if known.name != source.name)
-        self.sources = tuple(sorted((*others, source), key=lambda known: -known.priority))
+        self.sources = tuple(sorted((*others, source), key=lambda known: -self.priority(known)))
         self.health[source.name] = Health()
 
     def _able(self, symbol: str, capability: Capability) -> list[Source]:
-        return [source for source in self.sources if _inability(source, symbol, capability) is None]
+        return [source for source in self.asked if _inability(source, symbol, capability) is None]
 
     def _batches(self, symbols: Sequence[str]) -> list[tuple[str, ...]]:
         """The symbols by who is asked for them, so that one call to a source takes all that it can answer."""

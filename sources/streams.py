@@ -150,7 +150,7 @@ class Streams:
     def _line_up(self, lines: list[_Line]) -> None:
         """Have a line for each source that streams now, the best first; those of sources that left end at once."""
         known = {line.source: line for line in lines}
-        streaming = [source for source in self._router.sources if Capability.STREAM in source.capabilities]
+        streaming = [source for source in self._router.asked if Capability.STREAM in source.capabilities]
         for source in known.keys() - set(streaming):
             for shard in known[source].shards:
                 if shard.task:

@@ -22,6 +22,7 @@ from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
 from db.redis import Keys
 from db.sessions import SessionStore
+from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
 from db.supply import BarSupply
 from db.users import UserStore
@@ -31,6 +32,7 @@ from live.alert_feed import AlertFeed
 from live.hub import Hub
 from live.markets import Markets
 from live.recorder import Recorder
+from live.roster import Roster
 from people import NotificationMethod
 from resolvers.live_history import Charts
 from resolvers.searched import Searched
@@ -42,6 +44,9 @@ from tests.people import tokens
 from tests.sources.scripted import Scripted
 
 FRESH_S = 30.0
+
+
+SETTINGS = Settings(secret_key=SecretStr("a secret of tests, and a long one"))
 
 
 def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scripted) -> World:
@@ -74,6 +79,8 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         jobs=JobQueue(redis, keys),
         markets=Markets(MarketCache(redis, keys), always_open=True),
         charts=Charts(),
+        source_keys=(saved := SourceKeys(database, SETTINGS)),
+        roster=Roster(SETTINGS, saved, {}, asking),
         users=UserStore(database),
         alerts=alerts,
         alert_bus=bus,
@@ -82,6 +89,6 @@ def made_of(database: Database, redis: Redis, keys: Keys, *sources: Source | Scr
         watchlists=WatchlistStore(database, redis, keys),
         watchlists_per_user=3,
         notification_methods=frozenset(NotificationMethod),
-        webhook_secrets=WebhookSecrets(Settings(secret_key=SecretStr("a secret of tests, and a long one"))),
+        webhook_secrets=WebhookSecrets(SETTINGS),
         accounts=Accounts(sessions, Passwords(), Attempts(redis, keys), may_sign_up=True),
     )

@@ -42,6 +42,7 @@ COSTS = {
     "Mutation.signIn": Cost(50),
     "Mutation.refreshSession": Cost(5),
     "Mutation.signOut": Cost(5),
+    "Mutation.saveSource": Cost(10),
     "Mutation.backfill": Cost(5, times="symbols"),
     "Subscription.quotes": Cost(1, times="symbols"),
     "Subscription.history": Cost(10),

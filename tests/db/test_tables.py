@@ -105,6 +105,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "error_count": 0,
         "last_error_at": None,
         "last_error": None,
+        "chosen_priority": None,
         "daily_quota": 1,
         "current_usage": 0,
         "updated_at": AT,

@@ -139,6 +139,7 @@ def test_who_must_sign_in_for_what() -> None:
     assert {name for name, row in ACCESS.items() if row == Access(Tier.ADMIN)} == {
         "Query.backfillJob",
         "Mutation.backfill",
+        "Mutation.saveSource",
     }
     assert {name for name, row in ACCESS.items() if row == Access(Tier.REGISTERED, own=True)} == {
         "Query.watchlists",

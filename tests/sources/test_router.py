@@ -530,3 +530,15 @@ async def test_the_outlook_of_bars_is_that_of_who_has_the_interval() -> None:
         await asking.history("AAPL", Interval.M1, WINDOW)
     assert asking.outlook("AAPL", Capability.HISTORY, Interval.M1).well == ()
     assert asking.outlook("AAPL", Capability.HISTORY, Interval.D1).well == ("days",)
+
+
+async def test_what_is_off_is_not_asked_and_the_others_in_the_order_that_was_chosen() -> None:
+    first, second, third = Scripted("first", 9), Scripted("second", 5), Scripted("third", 1)
+    asking = router(first, second, third)
+    asking.arrange({"first": "it rains"}, {"third": 6})
+    answer = await one(asking)
+    assert (answer.provenance.source, answer.provenance.skipped, first.asked) == ("third", (), [])
+    steps = [(step.source, step.would_ask, step.reason) for step in asking.route(Symbol("AAPL"), Capability.QUOTES)]
+    assert steps == [("third", True, "priority 6"), ("second", True, "priority 5"), ("first", False, "it rains")]
+    asking.arrange({}, {})
+    assert (await one(asking)).provenance.source == "first"
