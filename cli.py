@@ -190,7 +190,7 @@ def postgres(program: tuple[str, ...], **options: Any) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the servers that SmartFin runs itself.")
 @click.option("--mode", type=click.Choice(["sandbox", "live"]), help="Whose sources.")
 def doctor(**options: Any) -> None:
-    """Tell what works: PostgreSQL, Redis, sources, keys, quotas.
+    """Tell what works: PostgreSQL, its tables, Redis, the disk, sources, keys, quotas.
 
     It ends with 1 if something does not.
     """

@@ -5,6 +5,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from db.database import Database
@@ -24,6 +26,14 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def _upgrade(connection: Connection) -> None:
     command.upgrade(alembic_config(connection), "head")
+
+
+async def revisions(database: Database) -> tuple[str | None, str | None]:
+    """The migration that the schema is at, None where it has no tables yet, and the newest there is."""
+    async with database.session() as session:
+        connection: Any = await session.connection()
+        present = await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
+    return present, ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 async def migrate(database: Database) -> None:

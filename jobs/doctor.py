@@ -1,9 +1,11 @@
-"""Tells what works and what does not: PostgreSQL, Redis, and each source with its key and its quota."""
+"""Tells what works and what does not: the stores, the tables, the disk, and each source with its key and quota."""
 
+import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from asyncpg import PostgresError
 from redis.asyncio import Redis
@@ -12,12 +14,17 @@ from sqlalchemy import text
 
 from db.budgets import RedisBudget
 from db.database import Database
+from db.migrate import revisions
 from db.source_keys import SavedSource, SourceKeys
 from db.source_stats import SourceStats, SourceStatsStore
 from errors import SmartFinError, SourceRefused, StoreUnavailable
 from settings import Settings
 from sources.catalog import SOURCES
 from sources.source import Source, sample
+
+LEAST_POSTGRESQL = 16
+LEAST_FREE_BYTES = 1_000_000_000
+"""PostgreSQL stops where it cannot write."""
 
 
 class Verdict(StrEnum):
@@ -46,7 +53,10 @@ async def examine(
     Each is asked one question, or two where the first is refused; they count in its quota.
     """
     yield await _postgresql(database)
+    yield await _tables(database)
     yield await _redis(redis)
+    if not (settings.database_dsn and settings.redis_dsn) and settings.data_dir.exists():
+        yield _disk(settings.data_dir)
     stats = await _stats(database)
     saved = await _saved(database, settings)
     for source in sources:
@@ -64,25 +74,57 @@ async def examine(
             yield Finding(kind.name, Verdict.OFF, why)
 
 
+_OF_POSTGRESQL = """
+    SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, getdatabaseencoding(),
+           pg_size_pretty(pg_database_size(current_database())),
+           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+           current_setting('max_connections')
+"""
+
+
 async def _postgresql(database: Database) -> Finding:
     try:
         async with database.session() as session:
-            row = (await session.execute(text("SELECT current_setting('server_version'), getdatabaseencoding()"))).one()
+            row = (await session.execute(text(_OF_POSTGRESQL))).one()
     except StoreUnavailable as error:
         return Finding("PostgreSQL", Verdict.ILL, str(error))
-    version, encoding = row
-    verdict = Verdict.WELL if encoding == "UTF8" else Verdict.ILL
-    return Finding("PostgreSQL", verdict, f"version {version}, encoding {encoding}")
+    version, major, encoding, size, used, most = row
+    told = f"version {version}, encoding {encoding}, {size}, {used} of {most} connections"
+    if major < LEAST_POSTGRESQL:
+        return Finding("PostgreSQL", Verdict.ILL, f"{told}; it must be {LEAST_POSTGRESQL} or newer")
+    return Finding("PostgreSQL", Verdict.WELL if encoding == "UTF8" else Verdict.ILL, told)
+
+
+async def _tables(database: Database) -> Finding:
+    try:
+        present, newest = await revisions(database)
+    except StoreUnavailable as error:
+        return Finding("Tables", Verdict.ILL, str(error))
+    if present == newest:
+        return Finding("Tables", Verdict.WELL, f"up to date, at {newest}")
+    if present is None:
+        return Finding("Tables", Verdict.OFF, "there are none yet; smartfin serve or smartfin migrate makes them")
+    return Finding("Tables", Verdict.ILL, f"at {present}, and this version needs {newest}; run smartfin migrate")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    verdict = Verdict.WELL if free >= LEAST_FREE_BYTES else Verdict.ILL
+    return Finding("Disk", verdict, f"{free / 1e9:.1f} GB are free for {folder}")
 
 
 async def _redis(redis: Redis) -> Finding:
     try:
-        info = await redis.info("server")
+        info = await redis.info("server") | await redis.info("memory")
     except (RedisError, OSError, TimeoutError) as error:
         return Finding("Redis", Verdict.ILL, f"does not answer: {error}")
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info["redis_version"]
-    return Finding("Redis", Verdict.WELL, f"{name} {version}")
+    most, policy = info["maxmemory_human"] if info["maxmemory"] else "no limit", info["maxmemory_policy"]
+    told = f"{name} {version}, {info['used_memory_human']} of {most} ({policy})"
+    if info["maxmemory"] and policy.startswith("allkeys"):
+        return Finding("Redis", Verdict.ILL, f"{told}; that policy drops jobs that wait: set volatile-lru")
+    return Finding("Redis", Verdict.WELL, told)
 
 
 async def _source(source: Source, settings: Settings) -> Finding:

@@ -3,19 +3,22 @@
 import asyncio
 import os
 import re
+import shutil
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from alembic.script import ScriptDirectory
 from graphql import parse, validate
 from redis.asyncio import Redis
 
 from db.budgets import RedisBudget
 from db.database import Database
-from db.migrate import migrate
+from db.migrate import alembic_config, migrate
 from db.redis import Keys
 from db.source_keys import SourceKeys
 from db.source_stats import SourceStatsStore
@@ -55,9 +58,9 @@ async def test_the_last_error_is_kept_and_told(
     told = (await world.source_stats.get())["scripted"]
     assert (told.last_error, told.error_count) == (str(error), counted)
     budgets = {"scripted": RedisBudget(redis, keys, "scripted", ())}
-    settings = load_settings(mode="sandbox")
+    settings = load_settings(mode="sandbox", data_dir=Path("/nowhere"))
     findings = [finding async for finding in examine(settings, database, redis, world.router.sources, budgets)]
-    assert [finding.what for finding in findings] == ["PostgreSQL", "Redis", "scripted", "sandbox"]
+    assert [finding.what for finding in findings] == ["PostgreSQL", "Tables", "Redis", "scripted", "sandbox"]
     [finding] = [finding for finding in findings if finding.what == "scripted"]
     assert finding.verdict is Verdict.WELL
     assert finding.details.endswith(f"; its last error, at {told.last_error_at:%FT%TZ}: {error}")
@@ -173,6 +176,48 @@ async def test_the_query_of_a_finding_is_one_of_the_schema(database: Database, r
         query = (await found(database, redis, keys, fake)).query
     assert query is not None
     assert not validate(build_schema()._schema, parse(query))
+
+
+async def of_stores(database: Database, redis: Redis, **settings: Any) -> dict[str, tuple[str, str]]:
+    told = [one async for one in examine(load_settings(mode="sandbox", **settings), database, redis, [], {})]
+    return {one.what: (one.verdict.value, one.details) for one in told}
+
+
+async def test_tables_are_told_to_be_up_to_date_too_old_or_not_there(database: Database, redis: Redis) -> None:
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert (await of_stores(database, redis))["Tables"] == ("ok", f"up to date, at {head}")
+    async with database.connection() as connection:
+        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    told = f"at 0001, and this version needs {head}; run smartfin migrate"
+    assert (await of_stores(database, redis))["Tables"] == ("FAIL", told)
+    empty = Database(database.url, f"{database.schema}_none")
+    verdict, details = (await of_stores(empty, redis))["Tables"]
+    assert (verdict, details.partition(";")[0]) == ("off", "there are none yet")
+    await empty.aclose()
+
+
+async def test_a_full_disk_is_told_where_the_stores_are_its_own(
+    database: Database, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await of_stores(database, redis, data_dir=tmp_path))["Disk"][0] == "ok"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=999_000_000))
+    told = ("FAIL", f"1.0 GB are free for {tmp_path}")
+    assert (await of_stores(database, redis, data_dir=tmp_path))["Disk"] == told
+    elsewhere = {"database_url": database.url, "redis_url": "redis://elsewhere/0"}
+    assert "Disk" not in await of_stores(database, redis, data_dir=tmp_path, **elsewhere)
+
+
+@pytest.mark.parametrize(("policy", "verdict"), [("volatile-lru", "ok"), ("noeviction", "ok"), ("allkeys-lru", "FAIL")])
+async def test_a_redis_that_may_drop_jobs_is_told_as_such(database: Database, policy: str, verdict: str) -> None:
+    async def info(section: str) -> dict[str, Any]:
+        if section == "server":
+            return {"redis_version": "7.4.0"}
+        limits = {"maxmemory": 2**30, "maxmemory_human": "1.00G", "used_memory_human": "3.10M"}
+        return limits | {"maxmemory_policy": policy}
+
+    told = await of_stores(database, cast(Redis, SimpleNamespace(info=info)))
+    assert told["Redis"][0] == verdict
+    assert told["Redis"][1].startswith(f"Redis 7.4.0, 3.10M of 1.00G ({policy})")
 
 
 async def test_a_source_that_the_settings_leave_out_is_told_as_such(database: Database, redis: Redis) -> None:
