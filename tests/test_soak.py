@@ -88,12 +88,16 @@ async def churn(soaked: Soaked) -> None:
         await asyncio.sleep(0.05)
 
 
+def tell(victims: list[psutil.Process], what: signal.Signals) -> None:
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go with their connections
+            victim.send_signal(what)
+
+
 async def freeze(victims: list[psutil.Process]) -> None:
-    for victim in victims:
-        victim.send_signal(signal.SIGSTOP)
+    tell(victims, signal.SIGSTOP)
     await asyncio.sleep(FROZEN_S)
-    for victim in victims:
-        victim.send_signal(signal.SIGCONT)
+    tell(victims, signal.SIGCONT)
 
 
 async def redis_frozen(soaked: Soaked) -> None:
@@ -181,8 +185,7 @@ async def test_after_clients_and_faults_nothing_of_them_stays(tmp_path: Path, re
                 assert not any(task.done() for task in (failing, *clients))
             failing.cancel()
             await asyncio.gather(failing, return_exceptions=True)
-            for stopped in soaked.of("postgres") + soaked.of("valkey-server"):
-                stopped.send_signal(signal.SIGCONT)
+            tell(soaked.of("postgres") + soaked.of("valkey-server"), signal.SIGCONT)
         print(f"{minutes:g} minutes, faults: {happened}")
         with suppress(TimeoutError):
             await until(lambda: settled(soaked, tasks, descriptors), within_s=60)
