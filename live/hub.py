@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -233,7 +233,7 @@ class Hub:
         with suppress(*_AWAY):
             async with self._commands:
                 if self._pubsub is not None:
-                    await self._pubsub.subscribe(*self._channels(symbols))
+                    await _sent(self._pubsub.subscribe(*self._channels(symbols)))
             await self._demand(symbols)
 
     async def _unfollow(self, symbols: list[str]) -> None:
@@ -246,7 +246,15 @@ class Hub:
                 del self._topics[symbol]
                 self._followed.pop(self._keys.channel(symbol).encode(), None)
             if gone and self._pubsub is not None:
-                await self._pubsub.unsubscribe(*map(self._keys.channel, gone))
+                await _sent(self._pubsub.unsubscribe(*map(self._keys.channel, gone)))
+
+
+async def _sent(command: Awaitable[object]) -> None:
+    """Wait for a command on the connection that is read beside it; raises one of _AWAY."""
+    try:
+        await command
+    except AttributeError as error:  # redis-py has no writer any more, where the reader drops the connection meanwhile
+        raise ConnectionResetError("the connection was dropped as it was written to") from error
 
 
 def _decoded(name: str, payload: bytes) -> Event:

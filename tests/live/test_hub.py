@@ -210,6 +210,23 @@ async def test_a_bus_that_is_away_keeps_nobody_waiting_for_long(
     await away.aclose()
 
 
+async def test_a_connection_that_is_dropped_as_it_is_written_to_is_one_that_is_away(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def written_to(*_channels: str) -> None:
+        told.append("asked")
+        raise AttributeError("'NoneType' object has no attribute 'writelines'")  # what redis-py raises then
+
+    told: list[str] = []
+    monkeypatch.setattr(hub_module, "CONFIRM_S", 0.1)
+    async with watching(hub, "A"):
+        monkeypatch.setattr(hub._pubsub, "subscribe", written_to)
+        monkeypatch.setattr(hub._pubsub, "unsubscribe", written_to)
+        async with watching(hub, "B"):
+            assert told == ["asked"], "and whoever watches is told nothing of it"
+        await until(lambda: told == ["asked", "asked"])  # as the next beat leaves B
+
+
 async def test_a_connection_that_is_cut_heals_and_the_state_is_read_again(own: Redis, keys: Keys) -> None:
     cache = QuoteCache(own, keys, 600)
     async with running(own, keys) as hub, watching(hub, "A", "B") as mailbox:
