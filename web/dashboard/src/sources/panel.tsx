@@ -68,6 +68,7 @@ export function Sources() {
           {fault}
         </p>
       )}
+      {told.value?.sources.length === 0 && <p class="hint">None is in use: what was imported is all there is.</p>}
       <ul>
         {told.value?.sources.map((source) => (
           <Item key={source.name} source={source} />
