@@ -24,10 +24,11 @@ const reading = (options, read) => readingOf(browser, server, options, read);
 const alertLine = (page) => page.locator(".alert-line");
 const isAnswerTo = (mutation) => (response) => !!response.request().postData()?.includes(`mutation ${mutation}(`);
 
-/** Drag the line so many pixels up, or down. */
-async function drag(page, up) {
-  const [left, top] = await hold(page);
-  await page.mouse.move(left, top - up, { steps: 5 });
+/** Drag the line to so many pixels below the top of the chart. */
+async function dragTo(page, below) {
+  const [left] = await hold(page);
+  const { y } = await page.locator(".drawing").boundingBox();
+  await page.mouse.move(left, y + below, { steps: 5 });
   await page.mouse.up();
 }
 
@@ -37,7 +38,7 @@ async function dragToPrice(page) {
   const value = async () => Number(await alertLine(page).getAttribute("aria-valuenow"));
   const price = async () => Number(await text(page, ".last b"));
   const down = (await value()) > (await price()) ? 1 : -1;
-  for (let moved = 0; down * ((await value()) - (await price())) > 0 && moved < 300; moved += 3)
+  for (let moved = 0; down * ((await value()) - (await price())) > 0 && moved < 600; moved += 4)
     await page.mouse.move(left, top + down * moved);
   await page.mouse.up();
 }
@@ -184,11 +185,12 @@ test("an alert is made by dragging a line, fires, and is seen", () =>
     await page.getByRole("button", { name: "+ Alert" }).click();
     await alertLine(page).waitFor();
     await screenshot(page, "alert-line");
-    await drag(page, 40);
-    await page.locator(".alert", { hasText: "BTC-USD price crosses above" }).waitFor();
-    await page.locator(".alert-line:not(.new)").waitFor();
-    await drag(page, -120);
+    // The volume is below all bars, and nothing but the legend above them.
+    await dragTo(page, 440);
     await page.locator(".alert", { hasText: "BTC-USD price crosses below" }).waitFor();
+    await page.locator(".alert-line:not(.new)").waitFor();
+    await dragTo(page, 54);
+    await page.locator(".alert", { hasText: "BTC-USD price crosses above" }).waitFor();
     assert.deepEqual(await seriousFaults(page), []);
 
     // Brought to the price, it is crossed within some ticks, unless the price goes the other way: then again.
