@@ -1,5 +1,6 @@
-"""The HTTP/1.1 of uvicorn, with a bound on what comes before a body, and refusals that say why."""
+"""The HTTP/1.1 of uvicorn, with bounds on what comes before a body, and refusals that say why."""
 
+import asyncio
 from typing import Final
 
 import orjson
@@ -11,6 +12,9 @@ from gateway.answer import status_of
 MAX_HEAD_BYTES: Final = 65_535
 """As long as the parser takes an address for one; with its headers a request may have about as much."""
 
+HEAD_S = 30.0
+"""How long a head may take to come whole, from the connection or, of a later request, from its first byte."""
+
 _REASONS: Final = {400: "Bad Request", 413: "Content Too Large"}
 
 
@@ -20,11 +24,23 @@ class HttpProtocol(HttpToolsProtocol):
     url = b""
     _is_in_head = False
     _head_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for a head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        super().connection_lost(exc)
+        self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head that is not whole: the parser keeps all of it."""
         super().data_received(data)
         if self._is_in_head:
+            self._wait()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse()
@@ -37,11 +53,21 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._is_in_head = False
+        self._stop_waiting()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not read."""
         self._refuse()
+
+    def _wait(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _refuse(self) -> None:
         error: SmartFinError = MalformedRequest("This is no HTTP request.")

@@ -2,11 +2,18 @@
 
 import asyncio
 import json
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
-from gateway.http_protocol import MAX_HEAD_BYTES
+from gateway import http_protocol
+from gateway.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from tests.conftest import Running
 
 TAIL = b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -45,3 +52,38 @@ async def test_a_head_is_refused_before_it_is_whole(sandbox: Running, begun: byt
 async def test_what_is_no_http_is_told_in_json(sandbox: Running) -> None:
     status, answer = await answered(sandbox, b"NONSENSE\r\n\r\n")
     assert (status, answer["errors"][0]["extensions"]) == (400, {"code": "MALFORMED_REQUEST"})
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """The port of a server that does not wait long for a head."""
+    monkeypatch.setattr(http_protocol, "HEAD_S", 2.0)
+
+    async def answer(_: Any) -> PlainTextResponse:
+        await asyncio.sleep(3)  # longer than a head may take
+        return PlainTextResponse("here")
+
+    app = Starlette(routes=[Route("/", answer)])
+    server = uvicorn.Server(uvicorn.Config(app, http=HttpProtocol, log_config=None, lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = asyncio.create_task(server.serve([listening]))
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        await running
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: here\r\n"])
+async def test_a_client_that_never_finishes_its_head_is_hung_up_on(impatient: int, begun: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient)
+    writer.write(begun)
+    async with asyncio.timeout(60):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_request_whose_head_is_whole_is_answered_however_long_it_takes(impatient: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(60):
+        assert (await reader.read()).endswith(b"here")
+    writer.close()
