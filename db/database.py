@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event, text
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -50,8 +51,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=DEADLINE_S,
-            pool_pre_ping=True,
         )
+        event.listen(engine.sync_engine, "checkout", _ping)
         # SQLAlchemy would first try for 2 s to say goodbye.
         event.listen(engine.sync_engine, "invalidate", lambda dropped, *_: dropped.driver_connection.terminate())
         return engine
@@ -118,6 +119,14 @@ class Database:
         with suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE_S):
                 await self._engine.dispose()
+
+
+def _ping(connection: Any, *_: object) -> None:
+    """Have another connection made where PostgreSQL has left this one; SQLAlchemy's own ping goes there three times."""
+    try:
+        connection.run_async(lambda driver: driver.execute("SELECT"))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise InvalidatePoolError from error
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
