@@ -35,7 +35,7 @@ BARS = 5_000
 ROWS = 1_000_000
 ROUNDS = 30
 START = datetime(2000, 1, 3, tzinfo=UTC)
-_RAW = """
+RAW = """
     SELECT period_start, open_price::float8, high_price::float8, low_price::float8, close_price::float8,
            volume::float8, vwap::float8, trades, split_factor::float8, dividend::float8
     FROM historical_data
@@ -107,7 +107,7 @@ async def s7(url: str, redis_url: str) -> None:
             async def raw(
                 interval: Interval = interval, start: datetime = start, end: datetime = end, peer: object = peer
             ) -> None:
-                assert len(await peer.fetch(_RAW, "AAPL", interval, start, end)) == BARS  # type: ignore[attr-defined]
+                assert len(await peer.fetch(RAW, "AAPL", interval, start, end)) == BARS  # type: ignore[attr-defined]
 
             for ask in (ours, raw) * 3:
                 await ask()

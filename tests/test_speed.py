@@ -1,0 +1,103 @@
+"""What must not become slow: CPU time of ours beside that of a peer, by turns in one process, and medians of it.
+
+What is allowed is more than what `bench` measures, for machines that are slow, old or busy; the goals are there.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from statistics import median
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from redis.asyncio import Redis
+from starlette.types import Message
+
+from bench.history import BARS, RAW, START, bars
+from bench.http import CHART
+from bench.http_server import application
+from db.database import Database
+from db.redis import Keys
+from market import Adjustment, Interval, Window
+from resolvers.history import load_history
+from tests.world import made_of
+
+ROUNDS = 15
+
+Ask = Callable[[], Awaitable[Any]]
+
+
+async def cpu_s(peers: Mapping[str, Ask]) -> dict[str, float]:
+    """The median of the seconds of CPU time that each takes, over rounds in which each has its turn."""
+    taken: dict[str, list[float]] = {name: [] for name in peers}
+    for number in range(ROUNDS + 3):
+        for name, ask in peers.items():
+            start = time.process_time()
+            await ask()
+            if number >= 3:  # the first fill caches
+                taken[name].append(time.process_time() - start)
+    return {name: median(times) for name, times in taken.items()}
+
+
+async def test_twenty_indicators_take_no_multiple_of_talib_in_a_rest_route() -> None:
+    app = application()
+
+    async def ask(state: Any, method: str, path: str, query: str = "") -> bytes:
+        requests: list[Message] = [{"type": "http.request", "body": orjson.dumps({"query": query}), "more_body": False}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return requests.pop() if requests else await asyncio.Event().wait()  # type: ignore[return-value]
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"", "state": state, "client": None}
+        scope["headers"] = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
+        await app(scope, receive, send)
+        body: bytes = sent[1]["body"]
+        assert b'"errors"' not in body
+        return body
+
+    async with app.router.lifespan_context(app) as state:
+        took = await cpu_s(
+            {
+                "anew": lambda: ask(state, "POST", "/ours", f"{{ anew {CHART} }}"),
+                "again": lambda: ask(state, "POST", "/ours", f"{{ again {CHART} }}"),
+                "rest": lambda: ask(state, "GET", "/rest/chart"),
+            }
+        )
+
+    assert took["anew"] < 4 * took["rest"], took
+    assert took["again"] < 1.2 * took["rest"], took
+
+
+@pytest.mark.parametrize("interval", [Interval.M1, Interval.D1])
+async def test_history_takes_no_multiple_of_fetching_its_rows(
+    interval: Interval, database: Database, redis: Redis, keys: Keys
+) -> None:
+    world = made_of(database, redis, keys)
+    frame = bars(BARS, interval.span).with_columns(
+        vwap=pl.col("close"),
+        trades=pl.lit(10, pl.Int64),
+        split_factor=pl.lit(1.0),
+        dividend=pl.lit(0.0),
+        is_final=pl.lit(value=True),
+    )
+    end = START + interval.span * BARS
+    for piece in frame.iter_slices(1000):
+        await world.bars.save("AAPL", interval, piece, source="bench", received_at=START, covered=Window(START, end))
+
+    async def fetched() -> None:
+        async with database.connection(60) as connection:
+            assert len(await connection.fetch(RAW, "AAPL", interval, START, end)) == BARS
+
+    async def loaded() -> None:
+        found = await load_history(world, "AAPL", interval, None, end, BARS, Adjustment.SPLITS)
+        assert found.count == BARS
+
+    took = await cpu_s({"ours": loaded, "fetch": fetched})
+
+    assert took["ours"] < 2 * took["fetch"], took
