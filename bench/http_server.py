@@ -232,7 +232,7 @@ def application() -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        world = SimpleNamespace(markets=SimpleNamespace(current=None), indicator_values=ValueCache())
+        world = SimpleNamespace(markets=SimpleNamespace(current=None), indicator_values=ValueCache(), limited={})
         yield {
             "world": world,
             "documents": Documents(ours, settings, cast(DocumentStore, None)),

@@ -1,6 +1,6 @@
-"""Memory of the server for each idle, subscribed connection, before and after all of them have come and gone.
+"""Memory of the server for each idle, subscribed connection: of a first crowd, and of those after it has gone.
 
-python -m bench.live_memory [--clients 2000] [--churns 3]
+python -m bench.live_memory [--clients 2000] [--churns 3] [--kinds stock,ours]
 """
 
 import argparse
@@ -13,6 +13,7 @@ import uvloop
 
 from bench.live import Server, Ticks, answers, serving
 from bench.live_clients import Client, connected
+from bench.peers import table
 from db.embedded import embedded
 from db.redis import connect
 
@@ -24,8 +25,8 @@ async def _idle(server: Server, clients: int) -> tuple[int, list[Client]]:
     return server.rss(), joined
 
 
-async def measure(kind: str, redis_url: str, clients: int, churns: int) -> tuple[float, float]:
-    """Kilobytes a connection: of the first crowd, and of the one after so many have come and gone."""
+async def measure(kind: str, redis_url: str, clients: int, churns: int) -> list[float]:
+    """Kilobytes a connection, of each crowd."""
     redis = connect(redis_url)
     await Ticks(redis).publish(["SIM000"])
     with serving(kind, redis_url) as server:
@@ -43,7 +44,7 @@ async def measure(kind: str, redis_url: str, clients: int, churns: int) -> tuple
                 client.transport.abort()
             await asyncio.sleep(2)
     await redis.aclose()
-    return (sizes[0] - empty) / clients / 1024, (sizes[-1] - empty) / clients / 1024
+    return [(size - empty) / clients / 1024 for size in sizes]
 
 
 def main() -> None:
@@ -51,14 +52,18 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--clients", type=int, default=2000)
     options.add_argument("--churns", type=int, default=3)
+    options.add_argument("--kinds", default="stock,ours")
     asked = options.parse_args()
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
-    print(f"{asked.clients} idle subscribed connections, KB each: at first, and after {asked.churns} churns")
+    crowds = ["at first", *(f"churn {number}" for number in range(1, asked.churns + 1))]
+    rows = []
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as servers:
-        for kind in ("stock", "ours"):
-            first, last = uvloop.run(measure(kind, servers.redis_url, asked.clients, asked.churns))
-            print(f"{kind:8}{first:8.1f}{last:8.1f}")
+        for kind in asked.kinds.split(","):
+            sizes = uvloop.run(measure(kind, servers.redis_url, asked.clients, asked.churns))
+            rows.append([kind, *(f"{size:.1f}" for size in sizes), f"{sizes[-1] / sizes[0] - 1:+.1%}"])
+    title = f"L4: {asked.clients} idle subscribed connections, KB each (goal: at most 20, and + 5 % after 3 churns)"
+    print(table(title, ["peer", *crowds, "last of first"], rows))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from live.tending import tended
 from resolvers.world import Context
 from schema.build import build_schema
 from settings import Settings
+from sources.licences import FREE
 
 KEYS = Keys("bench")
 
@@ -95,13 +96,26 @@ def application(kind: str, redis: Redis) -> Starlette:
     runner = Runner(settings)
     documents = Documents(schema, settings, DocumentStore(redis, KEYS))
     raw = Raw(redis)
-    world = SimpleNamespace(hub=hub, quote_cache=cache, quote_fresh_s=math.inf, markets=SimpleNamespace(current=None))
+    world = SimpleNamespace(
+        hub=hub,
+        quote_cache=cache,
+        quote_fresh_s=math.inf,
+        markets=SimpleNamespace(current=None),
+        terms=FREE,
+        limited={},
+        licensed_ticks=None,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with tended(raw.run if kind == "raw" else hub.run):
             authenticator = Authenticator(AccessTokens(b"", ""), cast(UserStore, None))
-            yield {"world": world, "documents": documents, "authenticator": authenticator}
+            yield {
+                "world": world,
+                "documents": documents,
+                "authenticator": authenticator,
+                "draining": asyncio.Event(),
+            }
 
     async def traffic(_: Request) -> JSONResponse:
         told = runner.traffic
