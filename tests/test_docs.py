@@ -167,6 +167,12 @@ def test_a_page_is_in_step_with_the_code(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
+def test_the_settings_of_the_readme_are_those_of_their_page() -> None:
+    shown = re.findall(r"^\| `[A-Z_]+` \|.*", (DOCS.parent / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(shown) == 18
+    assert set(shown) <= set(settings_page().splitlines())
+
+
 def test_every_code_of_an_error_is_on_its_page() -> None:
     codes = {kind.code for kind in _all(errors.SmartFinError) if not _below(kind)}
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", errors_page(), re.MULTILINE)) == codes - {errors.StartError.code}
