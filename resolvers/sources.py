@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
 import strawberry
 from strawberry.types import Info
@@ -61,7 +61,7 @@ class SourceView:
 class SourceInput:
     """What an admin may say of a source."""
 
-    name: str
+    name: str = strawberry.field(description="That of one of `sources`.")
     is_active: bool | None = strawberry.field(default=None, description="False: it is asked no more.")
     priority: int | None = strawberry.field(default=None, description="0-1000; the highest is asked first.")
     api_key: str | None = strawberry.field(
@@ -70,9 +70,12 @@ class SourceInput:
     )
 
 
+_Change = Annotated[SourceInput, strawberry.argument(description="Which source, and what is to be so from now on.")]
+
+
 async def save_source(
     info: Info[Context, None],
-    input: SourceInput,  # noqa: A002 - the name in the contract
+    input: _Change,  # noqa: A002 - the name in the contract
 ) -> SourceView:
     """The source as it is from now on, here at once and in the other processes soon. Raises InvalidParameter."""
     world = info.context.world
