@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TypedDict
 
-from asyncpg import UndefinedTableError
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -24,11 +22,8 @@ from db.asset_index import AssetIndex
 from db.assets import AssetStore
 from db.attempts import Attempts
 from db.bars import BarStore
-from db.budgets import RedisBudget
 from db.database import Database
-from db.deliveries import DeliveryStore
 from db.documents import DocumentStore
-from db.embedded import servers
 from db.fires import FireStore
 from db.jobs import JobQueue
 from db.live_bars import LiveBars
@@ -62,13 +57,7 @@ from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from gateway.udf import udf
 from jobs.checkup import Checkup
-from jobs.deliver import Deliverer, Send
-from jobs.mail import Mail
 from jobs.refill import Refill
-from jobs.retention import Retention
-from jobs.sms import Sms
-from jobs.webhook import Webhooks
-from jobs.worker import Worker
 from live.alarms import Alarms
 from live.alert_feed import AlertFeed
 from live.alerts import AlertWatch
@@ -85,6 +74,7 @@ from monitoring.health import livez, readyz
 from monitoring.metrics import Answering, Collecting, Metrics, metrics
 from monitoring.port import operators_port
 from monitoring.pulse import Pulse
+from opening import job_worker, open_stores, source_budgets
 from people import NotificationMethod
 from resolvers.alerts import may_be_told
 from resolvers.history import SHARED_FOR_S
@@ -95,11 +85,10 @@ from resolvers.searched import Searched
 from resolvers.world import Accounts, World
 from schema.build import Schema, build_schema
 from settings import Mode, Role, Settings, load_settings
-from sources.catalog import SOURCES, open_sources, quotas, terms_by_tier
+from sources.catalog import open_sources, terms_by_tier
 from sources.flight import Flights
 from sources.quality import Quality
 from sources.router import Router
-from sources.source import Source
 from sources.streams import Streams
 
 logger = logging.getLogger(__name__)
@@ -122,116 +111,6 @@ class State(TypedDict):
     metrics: Metrics
     prepared: asyncio.Event
     draining: asyncio.Event
-
-
-@asynccontextmanager
-async def open_sources_alone(
-    settings: Settings,
-) -> AsyncIterator[tuple[Database, Redis, Sequence[Source], dict[str, RedisBudget]]]:
-    """The stores and the sources of the mode, for a command; with the keys that are kept, once there are tables."""
-    async with AsyncExitStack() as stack:
-        urls = stack.enter_context(servers(settings))
-        database = Database(urls.database_url, settings.mode.value)
-        stack.push_async_callback(database.aclose)
-        redis = connect(urls.redis_url)
-        stack.push_async_callback(redis.aclose)
-        budgets = _budgets(settings, redis)
-        try:
-            kept = await SourceKeys(database, settings).get()
-        except (StoreUnavailable, UndefinedTableError):
-            kept = {}
-        sources = open_sources(settings.with_api_keys(kept), budgets)
-        for source in sources:
-            stack.push_async_callback(source.aclose)
-        yield database, redis, sources, budgets
-
-
-@dataclass(frozen=True, slots=True)
-class Supply:
-    """What a command needs that fetches bars and keeps them."""
-
-    database: Database
-    roster: Roster
-    bars: BarStore
-    supply: BarSupply
-    worker: Worker
-    metrics: Metrics
-
-
-@asynccontextmanager
-async def open_supply(settings: Settings) -> AsyncIterator[Supply]:
-    """The stores and the router of the mode, for a command; the tables are up to date."""
-    async with open_sources_alone(settings) as (database, redis, sources, budgets):
-        await migrate(database)
-        router = Router(sources)
-        roster = Roster(settings, SourceKeys(database, settings), budgets, router)
-        await roster.look()
-        partitions, assets = Partitions(database), AssetStore(database)
-        bars = BarStore(database, partitions, Archive(database, settings.archive_url))
-        supply = BarSupply(bars, router)
-        queue = JobQueue(redis, Keys(settings.mode))
-        worker = _worker(settings, queue, bars, supply, assets, partitions)
-        measured = Metrics(
-            mode=settings.mode.value,
-            database=database,
-            redis=redis,
-            router=router,
-            budgets=budgets,
-            bars=bars,
-            supply=supply,
-            jobs=queue,
-            pulse=Pulse(),
-            worker=worker,
-        )
-        try:
-            yield Supply(database, roster, bars, supply, worker, measured)
-        finally:
-            await supply.aclose()
-            await router.aclose()
-
-
-@asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[None]:
-    """The jobs of the mode are done until this is closed."""
-    async with tracing.traced(settings.otlp_endpoint), open_supply(settings) as supply:
-        prepared, metrics = asyncio.Event(), supply.metrics
-        prepared.set()
-        state = {
-            "database": metrics.database,
-            "redis": metrics.redis,
-            "router": metrics.router,
-            "metrics": metrics,
-            "prepared": prepared,
-            "draining": asyncio.Event(),
-        }
-        async with tended(supply.worker.run, metrics.pulse.run, supply.roster.run), operators_port(settings, state):
-            yield
-
-
-def _worker(
-    settings: Settings,
-    queue: JobQueue,
-    bars: BarStore,
-    supply: BarSupply,
-    assets: AssetStore,
-    partitions: Partitions,
-) -> Worker:
-    retention = Retention(partitions, SourceStatsStore(partitions.database), settings)
-    webhooks = Webhooks(WebhookSecrets(settings).key_of, settings.allowed_webhook_hosts)
-    senders: dict[NotificationMethod, Send] = {NotificationMethod.WEBHOOK: webhooks.send}
-    if settings.smtp_url is not None:
-        senders[NotificationMethod.EMAIL] = Mail(settings.smtp_url.get_secret_value(), settings.mail_from).send
-    if settings.sms_url is not None:
-        key = settings.sms_key.get_secret_value() if settings.sms_key is not None else None
-        senders[NotificationMethod.SMS] = Sms(settings.sms_url.get_secret_value(), key).send
-    deliverer = Deliverer(DeliveryStore(partitions.database), senders)
-    always_open = settings.mode is Mode.SANDBOX
-    return Worker(queue, bars, supply, assets, partitions, retention, deliverer, always_open=always_open)
-
-
-def _budgets(settings: Settings, redis: Redis) -> dict[str, RedisBudget]:
-    keys = Keys(settings.mode)
-    return {kind.name: RedisBudget(redis, keys, kind.name, quotas(kind, settings)) for kind in SOURCES[settings.mode]}
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -273,15 +152,11 @@ async def opened(settings: Settings, schema: Schema, runner: Runner) -> AsyncIte
 
 
 async def _open(settings: Settings, schema: Schema, runner: Runner, stack: AsyncExitStack) -> State:
-    urls = stack.enter_context(servers(settings))
-    database = Database(urls.database_url, settings.mode.value, settings.database_pool_size)
-    stack.push_async_callback(database.aclose)
-    redis = connect(urls.redis_url)
-    stack.push_async_callback(redis.aclose)
+    database, redis, urls = open_stores(settings, stack, settings.database_pool_size)
     keys = Keys(settings.mode)
     tokens = AccessTokens(token_key(settings), settings.mode)
     users = UserStore(database)
-    budgets = _budgets(settings, redis)
+    budgets = source_budgets(settings, redis)
     hours = Hours(always_open=settings.mode is Mode.SANDBOX)
     assets = AssetStore(database)
     router = Router(
@@ -353,7 +228,7 @@ async def _open(settings: Settings, schema: Schema, runner: Runner, stack: Async
         runs += [refill.run, _after(prepared, alerts.run), _after(prepared, alarms.run), collecting.collector.run]
         waiting = connect(urls.redis_url)  # who waits for jobs takes no connection from who answers
         stack.push_async_callback(waiting.aclose)
-        worker = _worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
+        worker = job_worker(settings, JobQueue(waiting, keys), bars, supply, assets, partitions)
         runs.append(_after(prepared, worker.run))
     await stack.enter_async_context(tended(*runs))
     await _wait_a_while(tried, prepared)

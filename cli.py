@@ -195,8 +195,8 @@ def doctor(**options: Any) -> None:
     It ends with 1 if something does not.
     """
     settings = _settings(**options)
-    from app import open_sources_alone
     from jobs.doctor import Verdict, examine
+    from opening import open_sources_alone
 
     async def run() -> bool:
         well = True
@@ -395,7 +395,7 @@ def work(**options: Any) -> None:
     it runs with `--role api`.
     """
     settings = _settings(**options)
-    from app import working
+    from opening import working
 
     async def run() -> None:
         ended = asyncio.Event()
@@ -450,9 +450,9 @@ def backfill(symbols: tuple[str, ...], interval: str, start: datetime, end: date
     Stopped and begun again, it goes on where it was.
     """
     settings = _settings(mode="live", **options)
-    from app import open_supply
     from jobs.backfill import Progress, backfill
     from market import Interval, Window, parse_symbol
+    from opening import open_supply
 
     try:
         wanted = [parse_symbol(symbol) for symbol in symbols]

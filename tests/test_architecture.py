@@ -29,7 +29,7 @@ ALLOWED = {
     "settings": set(),
 }
 ROOT_MODULES = {"market", "people", "errors", "settings", "logs", "tracing"}
-OURS = set(ALLOWED) | {"app", "cli"}
+OURS = set(ALLOWED) | {"app", "cli", "opening"}
 
 
 def modules(room: str) -> list[Path]:
