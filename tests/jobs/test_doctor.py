@@ -258,3 +258,16 @@ async def test_the_command_knows_the_key_that_is_kept_and_prints_none(stores: di
     assert any('{ quote(symbol: "AAPL")' in line for line in lines)
     assert "off   alphavantage: needs ALPHAVANTAGE_API_KEY" in lines
     assert polygon.KEY not in f"{said}"
+
+
+async def test_a_source_that_an_admin_has_switched_off_is_not_asked(
+    database: Database, redis: Redis, keys: Keys
+) -> None:
+    source, settings = Scripted("scripted", 0), load_settings(mode="sandbox")
+    await SourceStatsStore(database).enter([cast(Source, source)])
+    await SourceKeys(database, settings).change("scripted", is_active=False, priority=None)
+    budgets = {"scripted": RedisBudget(redis, keys, "scripted", ())}
+    found = [one async for one in examine(settings, database, redis, [cast(Source, source)], budgets)]
+    [told] = [one for one in found if one.what == "scripted"]
+    assert told == Finding("scripted", Verdict.OFF, "an admin has switched it off (saveSource)")
+    assert source.asked == []
