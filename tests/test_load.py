@@ -22,6 +22,7 @@ from db.embedded import Servers, embedded
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys, connect
 from errors import StoreUnavailable
+from live.tending import is_ending
 from market import Provenance, Quote, ServedFrom
 from tests.conftest import Running, smartfin
 from tests.waiting import until
@@ -85,7 +86,7 @@ class Load:
     async def publish(self) -> None:
         """Tick until cancelled; what is late follows at once, but for what is over a second late."""
         chance, due_at = random.Random(1), time.monotonic()
-        while True:
+        while not is_ending():  # redis-py may have swallowed that
             due_at = max(due_at, time.monotonic() - 1)
             count = int((time.monotonic() - due_at) * TICKS_PER_SECOND)
             due_at += count / TICKS_PER_SECOND
