@@ -1,10 +1,11 @@
 """What viewers spend of the budgets of their tiers, counted in Redis by all processes together."""
 
+import asyncio
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -62,6 +63,8 @@ class _Purse:
     taken: int = 0
     is_last: bool = False
     """Nothing is left to be taken."""
+    filling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time: a hundred requests at once would take a hundred shares, where one is enough for all."""
 
 
 class Spending:
@@ -101,7 +104,9 @@ class Spending:
                 del self._purses[next(iter(self._purses))]
         limit = self._budgets[viewer.tier]
         if purse.held < cost and not purse.is_last:
-            await self._fill(purse, who, window, limit, cost)
+            async with purse.filling:
+                if purse.held < cost and not purse.is_last:
+                    await self._fill(purse, who, window, limit, cost)
         resets_at = datetime.fromtimestamp((window + 1) * WINDOW_S, UTC)
         remaining = purse.held + max(0, limit - purse.taken)
         if purse.held < cost:

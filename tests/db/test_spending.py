@@ -63,6 +63,14 @@ async def test_processes_share_a_budget_to_within_one_percent(redis: Redis, keys
     assert 0.99 * BUDGETS[tier] <= paid <= BUDGETS[tier]
 
 
+async def test_requests_at_once_take_no_more_of_it_than_they_cost(redis: Redis, keys: Keys) -> None:
+    processes = [Spending(redis, keys, BUDGETS, Clock()) for _ in range(2)]
+    viewer = Viewer(uuid4(), Tier.ADMIN)
+    await asyncio.gather(*(process.spend(viewer, "192.0.2.1", 1) for process in processes for _ in range(500)))
+    left = await spent_until_refused(processes[0], viewer, cost=1000)
+    assert BUDGETS[Tier.ADMIN] - left <= 1000 + 2 * BUDGETS[Tier.ADMIN] // 400
+
+
 async def test_a_minute_later_the_whole_budget_is_there_again(redis: Redis, keys: Keys) -> None:
     clock = Clock()
     spending = Spending(redis, keys, BUDGETS, clock)
