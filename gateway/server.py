@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from multiprocessing.connection import wait
 
 import click
 import uvicorn
@@ -132,7 +133,15 @@ def _has_no_request(connection: object) -> bool:
 
 
 class _Worker(multiprocess.Process):
-    """Ends as a process that serves alone does."""
+    """Ends as a process that serves alone does; one that has ended is not waited for."""
+
+    def _healthcheck(self, timeout: float) -> bool | None:
+        """As uvicorn's, which waits as long for one that has ended as for one that is slow."""
+        with suppress(OSError, EOFError):
+            self.parent_conn.send(b"ping")
+            if self.parent_conn in wait([self.parent_conn, self.process.sentinel], timeout):
+                return bool(self.parent_conn.recv())
+        return None
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self._server = _Server(self.config, load_settings().drain_seconds)  # before its threads ask for one at once
