@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from db.database import Database
 from db.redis import Keys
+from db.users import UserStore
 from gateway import event_stream
 from tests.gateway.sockets import Endpoint, Ticker, answering, greeted, ticking
 from tests.people import authenticator, bearer, person
@@ -173,6 +174,7 @@ async def test_a_client_has_so_many_operations_under_way_on_all_its_streams(tick
 
 async def test_users_have_streams_of_their_own_wherever_they_ask_from(ticker: Ticker, database: Database) -> None:
     one, other = await person(database), await person(database)
+    ticker.world.users = UserStore(database)
     async with (
         answering(
             ticker.world, authenticator=authenticator(database), guest_subscriptions=1, user_subscriptions=1
