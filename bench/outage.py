@@ -1,6 +1,6 @@
-"""F8: quotes and histories that are held, asked 500 times a second while every upstream is down.
+"""F8: quotes, or histories too, that are held, asked 500 times a second while every upstream is down.
 
-    python -m bench.outage [--failure STATUS_500] [--rate 500] [--seconds 20]
+    python -m bench.outage [--failure STATUS_500] [--rate 500] [--seconds 20] [--mixed]
 
 The server, its upstreams (the tests' Binance and Kraken) and the client are processes of their own. Questions go out
 by the clock, whether or not the earlier ones are answered, and their time counts from when they were due.
@@ -31,8 +31,9 @@ from tests.fakes.fake import Failure
 
 PAIRS: Final = ("BTC-USDT", "ETH-BTC")
 PROVENANCE: Final = "provenance { source servedFrom ageSeconds skipped { source code } }"
-QUESTIONS: Final = [
-    *(f'{{ told: quote(symbol: "{pair}") {{ price time {PROVENANCE} }} }}' for pair in PAIRS * 2),
+QUOTES: Final = [f'{{ told: quote(symbol: "{pair}") {{ price time {PROVENANCE} }} }}' for pair in PAIRS]
+MIXED: Final = [
+    *QUOTES * 2,
     *(
         f'{{ told: history(symbol: "{pair}", interval: {interval}, last: 100) '
         f"{{ bars {{ time open high low close volume }} {PROVENANCE} }} }}"
@@ -118,9 +119,11 @@ def smartfin(folder: Path, sources: Upstreams) -> Iterator[Peer]:
             process.terminate()
 
 
-async def asked(server: Peer, session: aiohttp.ClientSession, rate: float, seconds: float) -> list[Answered]:
+async def asked(
+    server: Peer, session: aiohttp.ClientSession, rate: float, seconds: float, questions: list[str]
+) -> list[Answered]:
     """The answers to questions that go out so many a second."""
-    bodies = [orjson.dumps({"query": question}) for question in QUESTIONS]
+    bodies = [orjson.dumps({"query": question}) for question in questions]
     headers = {"Content-Type": "application/json"}
     begun = time.monotonic()
 
@@ -150,7 +153,7 @@ def row(name: str, answers: list[Answered], attempts: str, cpu: str) -> list[str
     return [name, f"{len(answers):,}", attempts, p50, p99, f"{took_ms[-1]:.1f}", shares, cpu]
 
 
-async def main(failure: str, rate: float, seconds: float) -> None:
+async def main(failure: str, rate: float, seconds: float, questions: list[str]) -> None:
     """Print the table."""
     print(machine())
     print(f"load of the machine before: {psutil.getloadavg()[0]:.1f}")
@@ -158,11 +161,11 @@ async def main(failure: str, rate: float, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder, upstreams() as sources, smartfin(Path(folder), sources) as server:
         connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=2)
         async with aiohttp.ClientSession(connector=connector) as session:
-            await asked(server, session, 10, 3)
+            await asked(server, session, 10, 3, questions)
             for name, fails in (("all well", ""), (f"all down: {failure}", failure)):
                 sources.fail(fails)
                 before, cpu_s, start = sources.count(), server.cpu_s(), time.monotonic()
-                answers = await asked(server, session, rate, seconds)
+                answers = await asked(server, session, rate, seconds, questions)
                 cpu = f"{100 * (server.cpu_s() - cpu_s) / (time.monotonic() - start):.0f} % of a core"
                 rows.append(row(name, answers, f"{sources.count() - before:,}", cpu))
                 if fails:
@@ -172,7 +175,7 @@ async def main(failure: str, rate: float, seconds: float) -> None:
             start = time.monotonic()
             is_stale = True
             while is_stale and time.monotonic() - start < HEALED_S:
-                is_stale = any(told.served_from == "STALE" for told in await asked(server, session, 40, 0.5))
+                is_stale = any(told.served_from == "STALE" for told in await asked(server, session, 40, 0.5, questions))
             healed = "answers were stale still" if is_stale else "nothing was stale any more"
             print(f"{time.monotonic() - start:.0f} s after they were back {healed}.")
     title = f"F8: {rate:g} questions a second (goal: 1.1 times the attempts, p99 of 50 ms, all stale)"
@@ -184,5 +187,6 @@ if __name__ == "__main__":
     options.add_argument("--failure", default="STATUS_500", choices=[failure.name for failure in Failure])
     options.add_argument("--rate", type=float, default=500)
     options.add_argument("--seconds", type=float, default=20)
+    options.add_argument("--mixed", action="store_true", help="as many histories of 100 bars as quotes")
     given = options.parse_args()
-    uvloop.run(main(given.failure, given.rate, given.seconds))
+    uvloop.run(main(given.failure, given.rate, given.seconds, MIXED if given.mixed else QUOTES))
