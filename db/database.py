@@ -125,7 +125,8 @@ def _ping(connection: Any, *_: object) -> None:
     """Have another connection made where PostgreSQL has left this one; SQLAlchemy's own ping goes there three times."""
     try:
         connection.run_async(lambda driver: driver.execute("SELECT"))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    # The last is what asyncpg raises where PostgreSQL has said goodbye, and the end of the connection is not read yet.
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise InvalidatePoolError from error
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -152,6 +153,33 @@ async def test_a_question_that_postgresql_ends_as_it_stops_is_unavailable(
         await until(lambda: connection.fetchval(stop))
     assert (await sleeping)[0] == "StoreUnavailable: PostgreSQL cannot be reached; try again."
     await ask(plain)
+
+
+@pytest.mark.parametrize("ask", [by_session, by_connection])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("reset"),
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_connection_that_has_ended_while_nobody_used_it_is_made_anew(
+    plain: Database, monkeypatch: pytest.MonkeyPatch, error: Exception, ask: Callable[..., Awaitable[None]]
+) -> None:
+    await ask(plain)
+    execute, left = asyncpg.Connection.execute, [error]
+
+    async def ended(*arguments: Any, **options: Any) -> Any:
+        if left:
+            raise left.pop()
+        return await execute(*arguments, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", ended)
+    await ask(plain)
+    assert left == []
 
 
 @pytest.mark.parametrize("ask", [by_session, by_connection])
