@@ -1,15 +1,21 @@
 """What alerts measure of bars, held against what queries say."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
+import pytest
 from redis.asyncio import Redis
 
+import resolvers.indicators
 from db.database import Database
 from db.redis import Keys
+from indicators.evaluate import READ
 from live.alerts import Measure
 from market import Adjustment, AlertMetric, Interval
+from resolvers.bars import Bars, load_bars
 from resolvers.history import load_history
 from resolvers.indicators import IndicatorScope
 from resolvers.measures import indicator_call, measured
@@ -42,3 +48,17 @@ async def test_final_bars_are_measured_as_a_query_does_it(database: Database, re
     assert price == closes
     assert volume == bars["volume"].to_list()
     assert change == [None, *(round((b / a - 1) * 100, 4) for a, b in pairwise(closes))]
+
+
+async def test_bars_before_the_history_need_have_no_more_than_indicators_read(
+    database: Database, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = made_of(database, redis, keys, Sandbox(1, 1.0))
+
+    async def narrow(*asked: Any) -> Bars | None:
+        found = await load_bars(*asked)
+        return replace(found, frame=found.frame[READ]) if found else None
+
+    monkeypatch.setattr(resolvers.indicators, "load_bars", narrow)
+    told = await measured(world, "BTC-USD", M1, [RSI], 5)
+    assert None not in told.values[RSI]
