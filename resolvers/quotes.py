@@ -101,8 +101,7 @@ async def _unless_stale(
     """
     outlooks = {symbol: world.router.outlook(symbol, Capability.QUOTES, terms=world.terms) for symbol in symbols}
     stale: dict[str, Quote | SmartFinError] = {
-        symbol: _skipping(served(cached[symbol], ServedFrom.STALE), outlook.skipped)
-        for symbol, outlook in outlooks.items()
+        symbol: _stale(cached[symbol], outlook.skipped) for symbol, outlook in outlooks.items()
     }
     question = tuple(symbol for symbol, outlook in outlooks.items() if not outlook.is_hopeless)
     if not question or (question not in world.pulls and len(world.pulls) >= MAX_PULLS):
@@ -111,10 +110,7 @@ async def _unless_stale(
     try:
         fetched = await world.pulls.join(question, partial(_pull, world, question), STALE_AFTER_S if is_good else 0.0)
     except TimeoutError:
-        return stale | {
-            symbol: _skipping(served(cached[symbol], ServedFrom.STALE), outlooks[symbol].unanswered)
-            for symbol in question
-        }
+        return stale | {symbol: _stale(cached[symbol], outlooks[symbol].unanswered) for symbol in question}
     return stale | await _with_stale(world, fetched, cached)
 
 
@@ -190,6 +186,10 @@ def _too_young(world: World, quote: Quote, now: datetime) -> LicenceForbids:
         source=source,
         retryAfter=retry_after,
     )
+
+
+def _stale(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:
+    return _skipping(served(quote, ServedFrom.STALE), skipped)
 
 
 def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:

@@ -109,7 +109,7 @@ async def test_the_counts_of_a_load_are_those_of_its_clients(stores: dict[str, s
             for client in (one, other):
                 await client.subscribe(TICKS, "ticks")
             for client in (one, other):
-                for _ in range(100):
+                for _ in range(103):  # a snapshot of each symbol, and ticks
                     messages += await received(client, "next")
             during = await values(url)
             await one.ws.send_json({"type": "complete", "id": "ticks"})
@@ -132,7 +132,7 @@ async def test_the_counts_of_a_load_are_those_of_its_clients(stores: dict[str, s
     assert total(after, "smartfin_subscriptions") == 0
     assert total(since, "smartfin_messages_sent_total") == messages
     assert total(since, "smartfin_send_lag_seconds_count") > 0
-    assert total(since, "smartfin_ticks_total", source="sandbox") >= 100 - 2, "a client's messages but its snapshots"
+    assert total(since, "smartfin_ticks_total", source="sandbox") > 100
 
 
 async def received(client: Client, kind: str) -> int:
