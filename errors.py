@@ -121,7 +121,7 @@ class InvalidSymbols(RequestError):
 
 
 class TooManySymbols(RequestError):
-    """More symbols than one question may name."""
+    """More symbols than one question may name, or than a client may watch on one connection."""
 
     code = "TOO_MANY_SYMBOLS"
 

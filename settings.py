@@ -406,12 +406,51 @@ class Settings(BaseSettings):
         le=1000,
         description="Operations that a guest may have under way on one WebSocket, or from an address as event streams.",
     )
-    user_subscriptions: int = Field(
+    registered_subscriptions: int = Field(
         50,
-        alias="SMARTFIN_USER_SUBSCRIPTIONS",
+        alias="SMARTFIN_REGISTERED_SUBSCRIPTIONS",
         ge=1,
         le=1000,
-        description="Operations that a signed-in user may have under way on one WebSocket, or as event streams.",
+        description="Those that a user of the tier REGISTERED may have on one WebSocket, or as event streams.",
+    )
+    vip_subscriptions: int = Field(
+        50,
+        alias="SMARTFIN_VIP_SUBSCRIPTIONS",
+        ge=1,
+        le=1000,
+        description="Those that a user of the tier VIP may have.",
+    )
+    admin_subscriptions: int = Field(
+        50,
+        alias="SMARTFIN_ADMIN_SUBSCRIPTIONS",
+        ge=1,
+        le=1000,
+        description="Those that an admin may have.",
+    )
+    guest_symbols: int = Field(
+        100,
+        alias="SMARTFIN_GUEST_SYMBOLS",
+        ge=1,
+        le=100_000,
+        description="Symbols that all subscriptions of a guest together may watch on one WebSocket, or from an address"
+        " as event streams; one counts each time that it is named.",
+    )
+    registered_symbols: int = Field(
+        500,
+        alias="SMARTFIN_REGISTERED_SYMBOLS",
+        ge=1,
+        le=100_000,
+        description="Those that a user of the tier REGISTERED may watch on one WebSocket, or as event streams.",
+    )
+    vip_symbols: int = Field(
+        2000,
+        alias="SMARTFIN_VIP_SYMBOLS",
+        ge=1,
+        le=100_000,
+        description="Those that a user of the tier VIP may watch.",
+    )
+    admin_symbols: int = Field(
+        5000, alias="SMARTFIN_ADMIN_SYMBOLS", ge=1, le=100_000, description="Those that an admin may watch."
     )
     alerts_per_user: int = Field(
         500, alias="SMARTFIN_ALERTS_PER_USER", ge=1, description="Alerts that a user may have."

@@ -99,7 +99,7 @@ class Connection:
 
     def _start(self, name: str, request: GraphQLRequest, prepare: Prepare, sink: Sink) -> None:
         context = Context(world=self._world, viewer=self._admission.viewer, address=self._address)
-        self._under_way[name] = self._runner.start(request, prepare, context, sink)
+        self._under_way[name] = self._runner.start(request, prepare, context, sink, self._under_way.values())
 
     def _close(self, code: int, reason: str) -> None:
         self._is_closed = True

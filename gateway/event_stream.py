@@ -1,7 +1,7 @@
 """GraphQL over server-sent events, a stream for each operation (github.com/enisdenjo/graphql-sse, PROTOCOL.md)."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from gateway.caching import NOT_KEPT
 from gateway.origins import origin_check
 from gateway.outbox import Flusher, Outbox, Waiting
 from gateway.request import GraphQLRequest
-from gateway.running import Prepare, Runner
+from gateway.running import Prepare, Run, Runner
 from gateway.wire import EventStreamWire
 from resolvers.world import Context
 
@@ -40,7 +40,7 @@ class EventStreams:
         self._runner = runner
         self._flusher = Flusher(runner.traffic)
         self._is_allowed = origin_check(runner.settings.allowed_origins)
-        self._under_way: Counter[UUID | str] = Counter()
+        self._under_way: defaultdict[UUID | str, set[Run]] = defaultdict(set)
 
     def check_origin(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises Forbidden where a page asks that may not: a browser sends some requests without asking first."""
@@ -76,10 +76,11 @@ class EventStreams:
         runner.traffic.connections += 1
         client = context.viewer.user_id or context.address
         events = _Events(outbox)
+        under_way = self._under_way[client]
         run = None
-        if runner.may_begin(context.viewer, self._under_way[client], events):
-            run = runner.start(request, prepare, context, events)
-            self._under_way[client] += 1
+        if runner.may_begin(context.viewer.tier, len(under_way), events):
+            run = runner.start(request, prepare, context, events, under_way)
+            under_way.add(run)
         try:
             while not (await asyncio.wait(over, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
                 outbox.send(_COMMENT)
@@ -90,9 +91,9 @@ class EventStreams:
             runner.traffic.connections -= 1
             if run is not None:
                 run.close()
-                self._under_way[client] -= 1
-                if not self._under_way[client]:
-                    del self._under_way[client]
+                under_way.discard(run)
+            if not under_way:
+                self._under_way.pop(client, None)
             outbox.clear()
             for task in over:
                 task.cancel()

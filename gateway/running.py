@@ -1,7 +1,7 @@
 """One operation of a client under way, whatever it travels on: prepared, answered or streamed, and ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from time import perf_counter
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from graphql.execution import create_source_event_stream
 
 import logs
 import tracing
-from errors import SmartFinError, TookTooLong, TooManyOperations
+from errors import SmartFinError, TookTooLong, TooManyOperations, TooManySymbols
 from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
 from gateway.masking import masked
@@ -22,7 +22,7 @@ from gateway.request import GraphQLRequest
 from gateway.selections import Selection, Selections, failed
 from live.mailbox import Event, Mailbox
 from live.tending import is_ending
-from people import Viewer
+from people import Tier
 from resolvers.world import Context
 from settings import Settings
 
@@ -63,10 +63,22 @@ class Runner:
         self.selections = Selections()
         self.traffic = Traffic()
         self.meter = Meter()
+        self._most_operations = {
+            Tier.GUEST: settings.guest_subscriptions,
+            Tier.REGISTERED: settings.registered_subscriptions,
+            Tier.VIP: settings.vip_subscriptions,
+            Tier.ADMIN: settings.admin_subscriptions,
+        }
+        self._most_symbols = {
+            Tier.GUEST: settings.guest_symbols,
+            Tier.REGISTERED: settings.registered_symbols,
+            Tier.VIP: settings.vip_symbols,
+            Tier.ADMIN: settings.admin_symbols,
+        }
 
-    def may_begin(self, viewer: Viewer, under_way: int, sink: Sink) -> bool:
+    def may_begin(self, tier: Tier, under_way: int, sink: Sink) -> bool:
         """Whether a viewer who has so many operations under way may begin another; if not, the client is told."""
-        most = self.settings.guest_subscriptions if viewer.user_id is None else self.settings.user_subscriptions
+        most = self._most_operations[tier]
         if under_way < most:
             return True
         self.refuse(TooManyOperations(f"{most} operations are under way; complete one first.", limit=most), sink)
@@ -79,9 +91,20 @@ class Runner:
         self.meter.refused(told)
         sink.error(orjson.dumps(told))
 
-    def start(self, request: GraphQLRequest, prepare: Prepare, context: Context, sink: Sink) -> "Run":
-        """The operation, under way."""
-        run = Run(self, sink)
+    def check_symbols(self, tier: Tier, watched: int, more: int) -> None:
+        """Raises TooManySymbols where a client that watches so many symbols may not watch more."""
+        most = self._most_symbols[tier]
+        if watched + more > most:
+            raise TooManySymbols(
+                f"{watched} symbols are watched on this connection; with these {more} it would be more than {most}.",
+                limit=most,
+            )
+
+    def start(
+        self, request: GraphQLRequest, prepare: Prepare, context: Context, sink: Sink, client: "Collection[Run]"
+    ) -> "Run":
+        """The operation, under way; `client` has all that its client has under way, now and later."""
+        run = Run(self, sink, client)
         run.task = asyncio.create_task(run.go(request, prepare, context))
         return run
 
@@ -89,16 +112,22 @@ class Runner:
 class Run:
     """One operation under way; as a subscription it is the reader of its mailbox, and needs no task to wait."""
 
-    __slots__ = ("_is_answering", "_mailbox", "_room", "_runner", "_selection", "_sink", "task")
+    __slots__ = ("_client", "_is_answering", "_mailbox", "_room", "_runner", "_selection", "_sink", "task")
 
-    def __init__(self, runner: Runner, sink: Sink) -> None:
+    def __init__(self, runner: Runner, sink: Sink, client: "Collection[Run]") -> None:
         self.task: asyncio.Task[None] | None = None
+        self._client = client
         self._runner = runner
         self._sink = sink
         self._mailbox: Mailbox | None = None
         self._selection: Selection | None = None
         self._room: asyncio.Future[None] | None = None
         self._is_answering = False
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols it watches."""
+        return 0 if self._mailbox is None else self._mailbox.symbols
 
     async def go(self, request: GraphQLRequest, prepare: Prepare, context: Context) -> None:
         """Answer, or stream until there is a mailbox to read from."""
@@ -199,6 +228,12 @@ class Run:
             return None
         self._selection = self._runner.selections.of(executor)
         if isinstance(source, Mailbox):
+            watched = sum(run.symbols for run in self._client)
+            try:
+                self._runner.check_symbols(context.viewer.tier, watched, source.symbols)
+            except TooManySymbols:
+                source.close()
+                raise
             self._mailbox = source
             self._runner.traffic.mailboxes.add(source)
             source.read_by(self)

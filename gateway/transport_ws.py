@@ -137,7 +137,7 @@ class GraphQLConnection(Connection):
             self._close(ALREADY_EXISTS, f"Subscriber for {name} already exists"[:100])
         else:
             sink = _Messages(self, self._outbox, name)
-            if self._runner.may_begin(self._admission.viewer, len(self._under_way), sink):
+            if self._runner.may_begin(self._admission.viewer.tier, len(self._under_way), sink):
                 self._start(name, request, self._documents.prepare, sink)
 
     def _close(self, code: int, reason: str) -> None:

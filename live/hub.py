@@ -93,7 +93,7 @@ class Hub:
         """
         names = list(dict.fromkeys(topics))
         watched = [self._topics.setdefault(name, _Topic()) for name in names]
-        mailbox = Mailbox(max_per_second, partial(_leave, watched))
+        mailbox = Mailbox(max_per_second, partial(_leave, watched), len(names))
         for topic in watched:
             topic.mailboxes[mailbox] = None
         try:

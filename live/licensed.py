@@ -36,7 +36,7 @@ class LicensedTicks:
     async def subscribe(self, symbols: Iterable[str], max_per_second: float | None = None) -> Mailbox:
         """As `Hub.subscribe`, of symbols."""
         lines = [self._lines.setdefault(name, _Line(name, self._terms)) for name in dict.fromkeys(symbols)]
-        mailbox = Mailbox(max_per_second, partial(self._leave, lines))
+        mailbox = Mailbox(max_per_second, partial(self._leave, lines), len(lines))
         for line in lines:
             line.watchers[mailbox] = None
         try:

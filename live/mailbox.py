@@ -41,11 +41,27 @@ class Mailbox:
     often, its latest first.
     """
 
-    __slots__ = ("_due", "_on_close", "_order", "_pending", "_reader", "_spacing_s", "_timer", "conflated", "is_ending")
+    __slots__ = (
+        "_due",
+        "_on_close",
+        "_order",
+        "_pending",
+        "_reader",
+        "_spacing_s",
+        "_timer",
+        "conflated",
+        "is_ending",
+        "symbols",
+    )
 
     def __init__(
-        self, max_per_second: float | None = None, on_close: Callable[["Mailbox"], None] | None = None
+        self,
+        max_per_second: float | None = None,
+        on_close: Callable[["Mailbox"], None] | None = None,
+        symbols: int = 1,
     ) -> None:
+        self.symbols = symbols
+        """How many symbols it brings the events of."""
         self.conflated = 0
         """Events that were replaced by a newer one before they were taken."""
         self.is_ending = False

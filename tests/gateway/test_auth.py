@@ -200,6 +200,44 @@ async def test_a_user_may_have_more_operations_under_way_than_a_guest(endpoint: 
     assert message["payload"][0]["extensions"] == {"code": "TOO_MANY_OPERATIONS", "limit": 50}
 
 
+@pytest.mark.parametrize(("tier", "most"), [*zip(Tier, (2, 3, 4, 5), strict=True)])
+async def test_a_tier_watches_so_many_symbols_on_one_connection(
+    database: Database, redis: Redis, keys: Keys, tier: Tier, most: int
+) -> None:
+    numbers = {"guest_symbols": 2, "registered_symbols": 3, "vip_symbols": 4, "admin_symbols": 5}
+    async with ticking(redis, keys, *"ABCDE") as ticker:
+        ticker.world.users = UserStore(database)
+        shown = {} if tier is Tier.GUEST else {"authorization": bearer(await person(database, tier))}
+        async with (
+            answering(ticker.world, authenticator=authenticator(database), **numbers) as endpoint,
+            greeted(endpoint.url, shown) as client,
+        ):
+            await client.subscribe(PRICES, "most", s=[*"ABCDE"[:most], "A"])  # a symbol is watched once
+            await client.payloads(most)
+            await client.subscribe(PRICES, "more", s=["E"])
+            message = await client.next()
+            assert (message["id"], message["type"]) == ("more", "error")
+            assert message["payload"][0]["extensions"] == {"code": "TOO_MANY_SYMBOLS", "limit": most}
+            await ticker.tick("A")
+            assert await client.payloads(1) == [{"quotes": {"symbol": "A", "price": float(ticker.seq)}}]
+            await client.ws.send_json({"id": "most", "type": "complete"})
+            await until(lambda: not ticker.hub.topics)
+            await client.subscribe(PRICES, "more", s=["E"])
+            assert await client.payloads(1) == [{"quotes": {"symbol": "E", "price": 1.0}}]
+
+
+async def test_of_two_subscriptions_at_once_one_is_too_many(redis: Redis, keys: Keys) -> None:
+    async with (
+        ticking(redis, keys, *"ABC") as ticker,
+        answering(ticker.world, guest_symbols=3) as endpoint,
+        greeted(endpoint.url, {}) as client,
+    ):
+        for name, symbols in (("one", "AB"), ("two", "BC")):
+            await client.subscribe(PRICES, name, s=[*symbols])
+        kinds = [(await client.next())["type"] for _ in range(3)]
+        assert sorted(kinds) == ["error", "next", "next"]
+
+
 async def set_user(database: Database, user_id: Any, column: str, value: Any) -> None:
     async with database.connection() as connection:
         await connection.execute(f"UPDATE users SET {column} = $2 WHERE id = $1", user_id, value)

@@ -172,12 +172,25 @@ async def test_a_client_has_so_many_operations_under_way_on_all_its_streams(tick
             assert await third.prices(1) == [1.0]
 
 
+async def test_a_client_watches_so_many_symbols_on_all_its_streams(ticker: Ticker) -> None:
+    async with answering(ticker.world, guest_symbols=1) as endpoint:
+        async with streamed(endpoint.url, json=A) as first, streamed(endpoint.url, json=A) as refused:
+            assert await first.prices(1) == [1.0]
+            event = await refused.next()
+            assert event is not None
+            assert event[1]["errors"][0]["extensions"] == {"code": "TOO_MANY_SYMBOLS", "limit": 1}
+            assert await refused.next() == ("complete", None)
+        await until(lambda: not endpoint.runner.traffic.connections)
+        async with streamed(endpoint.url, json=A) as again:
+            assert await again.prices(1) == [1.0]
+
+
 async def test_users_have_streams_of_their_own_wherever_they_ask_from(ticker: Ticker, database: Database) -> None:
     one, other = await person(database), await person(database)
     ticker.world.users = UserStore(database)
     async with (
         answering(
-            ticker.world, authenticator=authenticator(database), guest_subscriptions=1, user_subscriptions=1
+            ticker.world, authenticator=authenticator(database), guest_subscriptions=1, registered_subscriptions=1
         ) as endpoint,
         AsyncExitStack() as open_streams,
     ):

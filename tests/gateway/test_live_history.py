@@ -103,6 +103,16 @@ async def test_a_final_bar_that_was_lost_is_read_anew(exchange: Exchange) -> Non
         assert shown(payload) == ([14, 21, 30], [True, True, False], [13.5, 17.5, 25.5])
 
 
+async def test_a_chart_is_one_of_the_symbols_that_a_client_may_watch(exchange: Exchange) -> None:
+    async with answering(exchange.world, guest_symbols=1) as endpoint, greeted(endpoint.url) as client:
+        await client.subscribe(WATCH, "one")
+        await client.payloads(1)
+        await client.subscribe(WATCH, "two")
+        message = await client.next()
+        assert (message["id"], message["type"]) == ("two", "error")
+        assert message["payload"][0]["extensions"] == {"code": "TOO_MANY_SYMBOLS", "limit": 1}
+
+
 async def test_what_an_old_epoch_says_is_dropped(exchange: Exchange) -> None:
     async with greeted(exchange.endpoint.url) as client:
         await client.subscribe(WATCH)
