@@ -1,7 +1,8 @@
 """Quotes in Redis, where the latest is, and in PostgreSQL, where they are kept over time."""
 
+import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -48,6 +49,21 @@ _AT_ONCE = 200
 """Events in one round trip: so few that no round trip nears the time-out, and others get their turn between."""
 
 
+class _Reading:
+    """A round trip that is about to begin, for all who ask until it does."""
+
+    def __init__(self, read: "Callable[[_Reading], Coroutine[None, None, dict[str, QuoteEvent]]]") -> None:
+        self.symbols: dict[str, None] = {}
+        self.task = asyncio.create_task(read(self))
+        self.task.add_done_callback(_seen)
+
+
+def _seen(task: "asyncio.Task[dict[str, QuoteEvent]]") -> None:
+    """What it ended with is known, also where everybody who asked has gone."""
+    if not task.cancelled():
+        task.exception()
+
+
 class QuoteCache:
     """The latest quote of each symbol, shared by all processes; one apart for who is barred from sources."""
 
@@ -56,13 +72,28 @@ class QuoteCache:
         self._keys = keys
         self._keep_s = keep_s
         self._without = without
+        self._reading: _Reading | None = None
 
     def apart(self, without: frozenset[str]) -> "QuoteCache":
         """The latest quotes that are of none of these sources, as far as they are put there."""
         return QuoteCache(self._redis, self._keys, self._keep_s, without)
 
     async def get(self, symbols: Sequence[str]) -> dict[str, QuoteEvent]:
-        """What is cached of the symbols, however old. Raises StoreUnavailable when Redis does not answer."""
+        """What is cached of the symbols, however old. Raises StoreUnavailable when Redis does not answer.
+
+        All that is asked in one turn of the loop is read in one round trip, which begins after it was asked.
+        """
+        if self._reading is None or len(self._reading.symbols) >= _AT_ONCE:
+            self._reading = _Reading(self._read)
+        reading = self._reading
+        reading.symbols |= dict.fromkeys(symbols)
+        events = await asyncio.shield(reading.task)
+        return {symbol: events[symbol] for symbol in symbols if symbol in events}
+
+    async def _read(self, reading: "_Reading") -> dict[str, QuoteEvent]:
+        if self._reading is reading:
+            self._reading = None  # who asks from now on may know of something newer
+        symbols = list(reading.symbols)
         try:
             payloads = await self._redis.mget([self._keys.realtime(symbol, self._without) for symbol in symbols])
         except (RedisError, OSError, TimeoutError) as error:

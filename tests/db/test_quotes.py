@@ -1,5 +1,6 @@
 """Quotes in the cache and in the store: what goes in comes out."""
 
+import asyncio
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -83,6 +84,44 @@ async def test_the_cache_gives_back_what_was_put_and_lets_it_expire(
     }
     assert await cache.get([]) == {}
     assert KEEP_S - 5 <= await redis.ttl(keys.realtime("AAPL")) <= KEEP_S
+
+
+async def test_what_is_asked_at_the_same_moment_is_read_in_one_round_trip(cache: QuoteCache, redis: Redis) -> None:
+    quotes = [replace(PLAIN, symbol=f"S{number}") for number in range(300)]
+    await cache.put(quotes)
+
+    async def reads() -> int:
+        return int((await redis.info("commandstats"))["cmdstat_mget"]["calls"])
+
+    await cache.get([])
+    before = await reads()
+    asked = [["S1"], ["S2", "NOSUCH"], ["S1", "S3"]]
+    found = await asyncio.gather(*(cache.get(symbols) for symbols in asked))
+    assert [list(events) for events in found] == [["S1"], ["S2"], ["S1", "S3"]]
+    assert await reads() - before == 1
+    found = await asyncio.gather(*(cache.get([quote.symbol]) for quote in quotes))
+    assert [events[quote.symbol].quote for events, quote in zip(found, quotes, strict=True)] == quotes
+    assert await reads() - before == 3, "200 and 100 of them"
+
+
+async def test_who_asks_once_a_reading_is_under_way_is_told_what_was_put_before(cache: QuoteCache) -> None:
+    await cache.put([PLAIN])
+    early = asyncio.create_task(cache.get(["AAPL"]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it has been sent
+    await cache.put([FULL])
+    assert (await cache.get(["AAPL"]))["AAPL"].quote == FULL
+    assert list(await early) == ["AAPL"]
+
+
+async def test_who_does_not_wait_for_a_shared_reading_takes_nothing_from_the_others(cache: QuoteCache) -> None:
+    await cache.put([PLAIN])
+    gone, stays = (asyncio.create_task(cache.get(["AAPL"])) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert (await stays)["AAPL"].quote == PLAIN
+    with pytest.raises(asyncio.CancelledError):
+        await gone
 
 
 async def test_what_cannot_be_decoded_counts_as_unknown(cache: QuoteCache, redis: Redis, keys: Keys) -> None:
