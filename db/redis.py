@@ -1,14 +1,44 @@
 """The one Redis client of a process, and the name of every key and channel."""
 
+import time
 from collections.abc import Collection
+from typing import Any, Final
 from uuid import UUID
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-TIMEOUT_S = 1.0
+TIMEOUT_S: Final = 0.7
 """How long Redis may take: it is a cache and a bus, so slower than this is away."""
+PAUSE_S: Final = 0.5
+"""How long nobody asks Redis once it has been too slow: a request asks it several times, and would wait each time."""
+
+
+class Patience(Retry):
+    """Asks once more where a connection was lost, as all are once Redis was started anew; never where it is too slow.
+
+    All connections of a client share one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NoBackoff(), 1, (RedisConnectionError,))
+        self._away_until = 0.0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Patience":
+        return self  # redis-py gives each connection a copy of its own
+
+    async def call_with_retry(self, *asking: Any, **how: Any) -> Any:
+        """As redis-py's. Raises ConnectionError at once where Redis was too slow a moment ago."""
+        if time.monotonic() < self._away_until:
+            raise RedisConnectionError(f"Redis did not answer within {TIMEOUT_S:g} s a moment ago")
+        try:
+            return await super().call_with_retry(*asking, **how)
+        except RedisTimeoutError:
+            self._away_until = time.monotonic() + PAUSE_S
+            raise
 
 
 def connect(url: str) -> Redis:
@@ -17,7 +47,7 @@ def connect(url: str) -> Redis:
         url,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
+        retry=Patience(),
         max_connections=50,
         timeout=TIMEOUT_S,
         client_name="smartfin",

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE: Final = 4
 BEAT_S: Final = HEARTBEAT_S / 4
 MONTHS_AHEAD: Final = 3
-_DEQUEUE_S: Final = 0.5
+_DEQUEUE_S: Final = 0.3
 """Below what Redis may take to answer: it waits so long for a job."""
 _STOP_S: Final = 2.0
 

@@ -1,0 +1,86 @@
+"""The client of Redis, where Redis is slow or away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from db import redis as client
+from db.redis import Patience, connect
+
+
+class Silent:
+    """A Redis that takes connections and never answers, as one that is frozen."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Listen until the client goes."""
+        self.connections += 1
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[tuple[Silent, Redis]]:
+    server = Silent()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    redis = connect(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0")
+    try:
+        yield server, redis
+    finally:
+        await redis.aclose()
+        listening.close()
+
+
+async def test_who_is_silent_is_waited_for_once_and_then_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(client, "PAUSE_S", 3600.0)
+    async with silent() as (server, redis):
+        with pytest.raises(RedisTimeoutError):
+            await redis.ping()
+        assert server.connections == 1, "a second time it would be as slow"
+        with pytest.raises(RedisConnectionError, match=r"did not answer within 0\.1 s a moment ago"):
+            await redis.ping()
+        with pytest.raises(RedisConnectionError, match="a moment ago"):
+            await redis.pipeline(transaction=False).ping().execute()
+        assert server.connections == 1
+
+
+async def test_who_speaks_again_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    patience = Patience()
+
+    async def times_out() -> None:
+        raise RedisTimeoutError
+
+    async def answers() -> str:
+        return "PONG"
+
+    async def lost(_: Exception) -> None:
+        return None
+
+    with pytest.raises(RedisTimeoutError):
+        await patience.call_with_retry(times_out, lost)
+    with pytest.raises(RedisConnectionError):
+        await patience.call_with_retry(answers, lost)
+    now += client.PAUSE_S
+    assert await patience.call_with_retry(answers, lost) == "PONG"
+
+
+async def test_a_connection_that_was_lost_is_made_anew(redis_url: str) -> None:
+    async with connect(redis_url) as redis, connect(redis_url) as other:
+        name = await redis.client_id()
+        await other.client_kill_filter(_id=name)
+        assert await redis.client_id() != name
