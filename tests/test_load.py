@@ -120,7 +120,9 @@ class Load:
 
     def slowest_s(self, since: float) -> float:
         """The longest that a query took that was asked since then."""
-        return max(answer.took_s for answer in self.answers if answer.asked_at >= since)
+        slowest_s = max(answer.took_s for answer in self.answers if answer.asked_at >= since)
+        print(f"the slowest query took {slowest_s:.2f} s")
+        return slowest_s
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,9 @@ async def healed(load: Load, since: float) -> None:
         lambda: all(client.latest[symbol] >= wanted[symbol] for client in load.clients for symbol in client.symbols),
         within_s=30,
     )
-    assert time.monotonic() - back < EQUAL_S + SLACK_S
+    equal_s = time.monotonic() - back
+    print(f"equal after {equal_s:.2f} s")
+    assert equal_s < EQUAL_S + SLACK_S
 
 
 QUOTES = '{ quotes(symbols: ["SIM001", "SIM002", "SIM003"]) { symbol price provenance { servedFrom } } }'
@@ -243,6 +247,8 @@ async def test_postgresql_away(own: tuple[Servers, Path], fault: Callable[[Path]
         over = time.monotonic()
         assert sum(client.frames for client in load.clients) > frames, "ticks go on"
         await until(lambda: any(answer.asked_at > over and not answer.codes for answer in load.answers), within_s=30)
-        assert time.monotonic() - over < EQUAL_S + SLACK_S
+        whole_s = time.monotonic() - over
+        print(f"answered again after {whole_s:.2f} s")
+        assert whole_s < EQUAL_S + SLACK_S
         assert load.slowest_s(began) < 2 + SLACK_S
         assert {code for answer in load.answers for code in answer.codes} <= {"STORE_UNAVAILABLE"}
