@@ -33,18 +33,25 @@ def ratio(part: Expr, whole: Expr, otherwise: float | None = None) -> Expr:
     For what is computed further. A quotient that comes out may be plain: evaluate makes null of NaN and infinity.
     """
     whole = kept(whole)
-    return pl.when(whole != 0).then(part / whole).when(whole == 0).then(pl.lit(otherwise, pl.Float64))
+    quotient = pl.when(whole != 0).then(part / whole)
+    return quotient if otherwise is None else quotient.otherwise(whole + otherwise)
 
 
 def share(part: Expr, whole: Expr, alive: Expr) -> Expr:
-    """`part` / `whole`, 0 where the whole is 0 or not alive; null where either is null."""
-    part, whole = kept(part), kept(whole)
-    return pl.when(alive & (whole != 0)).then(part / whole).when((part + whole).is_not_null()).then(0.0)
+    """`part` / `whole`, 0 where the whole is 0 or not alive; null where the whole is, as the part is then."""
+    whole = kept(whole)
+    return pl.when(alive & (whole != 0)).then(part / whole).otherwise(whole * 0)
 
 
 def moves(of: Expr, bars: int) -> Expr:
     """Whether the value was not one and the same over the last `bars` bars, or as many as there are."""
     return of.rolling_max(bars, min_samples=1) > of.rolling_min(bars, min_samples=1)
+
+
+def known(of: Expr) -> Expr:
+    """The value, null where it is NaN, as what the kernels of TA-Lib give in front of their first value."""
+    of = kept(of)
+    return pl.when(of.is_not_nan()).then(of)
 
 
 def lives(of: Expr, bars: int) -> Expr:

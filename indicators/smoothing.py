@@ -7,6 +7,7 @@ from typing import Final
 from polars import Expr, when
 
 from indicators.formula import kept
+from indicators.ranges import known
 
 _FORGOTTEN: Final = 1e-10
 
@@ -33,7 +34,7 @@ def weighted_sum(of: Expr, weights: Sequence[float]) -> Expr:
     only in front of the first value.
     """
     # Polars takes no weights where there are nulls.
-    return of.fill_null(math.nan).rolling_sum(len(weights), weights=list(weights)).fill_nan(None)
+    return known(of.fill_null(math.nan).rolling_sum(len(weights), weights=list(weights)))
 
 
 def weighted_mean(of: Expr, weights: Sequence[float]) -> Expr:

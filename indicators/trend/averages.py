@@ -10,7 +10,7 @@ from polars import Expr
 from indicators.cycles.waves import has_wave
 from indicators.formula import kept
 from indicators.indicator import Bounds, Outputs, Period, Sample, indicator
-from indicators.ranges import ratio
+from indicators.ranges import known, ratio
 from indicators.recursion import adaptive_mean
 from indicators.smoothing import fade, weighted_mean
 
@@ -40,7 +40,7 @@ def ema(of: Expr, period: Period = 20) -> Expr:
 
     It begins with the mean of the first `period` prices; each further price counts 2 / (`period` + 1).
     """
-    return of if period == 1 else ta.ema(of, period).replace(math.nan, None)
+    return of if period == 1 else known(ta.ema(of, period))
 
 
 @indicator("Smoothed Moving Average", overlay=True, warm_up=lambda period: period - 1, settle=smma_settle)
@@ -50,7 +50,7 @@ def smma(of: Expr, period: Period = 14) -> Expr:
     Wilder's own average, also called RMA. It begins with the mean of the first `period` prices; each further price
     counts 1 / `period`.
     """
-    return of if period == 1 else ta.rma(of, period).replace(math.nan, None)
+    return of if period == 1 else known(ta.rma(of, period))
 
 
 @indicator("Weighted Moving Average", overlay=True, warm_up=lambda period: period - 1)

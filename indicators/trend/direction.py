@@ -21,12 +21,13 @@ def _index_settle(period: int) -> int:
     return period + 2 * fade(1 / period)
 
 
-def _movement(high: Expr, low: Expr) -> tuple[Expr, Expr]:
-    """Plus and minus directional movement: the greater of rise of the high and fall of the low, the other 0."""
-    rise, fall = kept(high.diff()), kept(-low.diff())
-    plus = pl.when((rise > fall) & (rise > 0)).then(rise).when(rise.is_not_null()).then(0.0)
-    minus = pl.when((fall > rise) & (fall > 0)).then(fall).when(rise.is_not_null()).then(0.0)
-    return plus, minus
+def _movement(high: Expr, low: Expr) -> Expr:
+    """The greater of rise of the high and fall of the low: up above 0, down below it, 0 if they are equal or neither.
+
+    Of plus and minus directional movement one is always 0, so one number holds both.
+    """
+    rise, fall = kept(high.diff()), kept(low.shift(1) - low)
+    return pl.max_horizontal(rise, fall, 0.0) * (rise - fall).sign()
 
 
 def _share(movement: Expr, span: Expr, period: int) -> Expr:
@@ -35,10 +36,9 @@ def _share(movement: Expr, span: Expr, period: int) -> Expr:
 
 
 def _dx(high: Expr, low: Expr, period: int) -> Expr:
-    # Both indicators have the same denominator, so it cancels.
-    plus, minus = map(kept, _movement(high, low))
-    rise, fall = kept(smma(plus, period)), kept(smma(minus, period))
-    return 100 * share((rise - fall).abs(), rise + fall, lives(plus + minus, fade(1 / period) + 1))
+    # The true range under both indicators cancels, and the average of a difference is the difference of averages.
+    move = kept(_movement(high, low))
+    return _share(move, move.abs(), period).abs()
 
 
 @indicator("Plus Directional Indicator", warm_up=lambda period: period, settle=_index_settle)
@@ -47,7 +47,7 @@ def plus_di(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
 
     0 where the true range has been 0 for so long that the last move is forgotten (its weight is under 1e-10).
     """
-    return _share(_movement(high, low)[0], gap_range(high, low, close), period)
+    return _share(_movement(high, low).clip(lower_bound=0), gap_range(high, low, close), period)
 
 
 @indicator("Minus Directional Indicator", warm_up=lambda period: period, settle=_index_settle)
@@ -56,7 +56,7 @@ def minus_di(high: Expr, low: Expr, close: Expr, period: Period = 14) -> Expr:
 
     0 where the true range has been 0 for so long that the last move is forgotten (its weight is under 1e-10).
     """
-    return _share(_movement(high, low)[1], gap_range(high, low, close), period)
+    return _share((-_movement(high, low)).clip(lower_bound=0), gap_range(high, low, close), period)
 
 
 @indicator("Directional Movement Index", warm_up=lambda period: period, settle=_index_settle)

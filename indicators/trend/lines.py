@@ -76,7 +76,7 @@ def parabolic_sar(
     move = (high.diff().abs() + low.diff().abs()).fill_null(0.0)
     moving = kept(lives(move, STANDSTILL))
     # From the last bar that stands still on: as at the beginning, where it was going is told by two bars.
-    stretch = kept((~moving & moving.shift(-1, fill_value=False)).cum_sum())
+    stretch = kept((moving.shift(-1, fill_value=False) > moving).cum_sum())
     return pl.when(moving).then(ta.sar(high, low, acceleration, max(acceleration, maximum)).over(stretch))
 
 

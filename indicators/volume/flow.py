@@ -50,10 +50,9 @@ def money_flow_index(high: Expr, low: Expr, close: Expr, volume: Expr, period: P
     Null where it did not move on any volume.
     """
     price = kept((high + low + close) * (1 / 3))
-    change, turnover = kept(price.diff()), kept(price * volume)
-    moved = kept(pl.when(change != 0).then(turnover).when(change == 0).then(0.0))
-    risen = pl.when(change > 0).then(turnover).when(change <= 0).then(0.0)
-    part = 100 * risen.rolling_sum(period) / moved.rolling_sum(period)
+    flow = kept(price.diff().sign() * price * volume)
+    moved = kept(flow.abs())
+    part = 100 * flow.clip(lower_bound=0).rolling_sum(period) / moved.rolling_sum(period)
     return pl.when(highest(moved, period) > 0).then(part.clip(0, 100))
 
 
