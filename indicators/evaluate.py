@@ -12,6 +12,9 @@ from indicators.indicator import Call
 READ: Final = ["time", "open", "high", "low", "close", "volume"]
 """The columns of bars that indicators read."""
 
+# What is named twice is kept already; to search for more takes longer than it saves.
+_AS_WRITTEN: Final = pl.QueryOptFlags.none()
+
 Values: TypeAlias = pl.Series | Mapping[str, pl.Series]
 """What one call gives: a series, or one for each of its outputs by name."""
 
@@ -26,10 +29,12 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call], warm_up: int = 0) -> lis
     columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
     structs = [column for call, column in columns.items() if call.indicator.outputs_type]
     # One after the other: to share out so little among threads takes longer than it does.
+    plan = bars.lazy()
     for stages in zip_longest(*(call.formula.stages for call in columns), fillvalue={}):
-        bars = bars.with_columns_seq(**{name: part for stage in stages for name, part in stage.items()})
-    raw = bars.select_seq(call.formula.result.alias(column) for call, column in columns.items())
-    found = {series.name: series for series in _numbers(raw.slice(warm_up).unnest(structs, separator="."))}
+        plan = plan.with_columns_seq(**{name: part for stage in stages for name, part in stage.items()})
+    plan = plan.select_seq(call.formula.result.alias(column) for call, column in columns.items())
+    plan = plan.slice(warm_up).unnest(structs, separator=".")
+    found = {series.name: series for series in _numbers(plan.collect(engine="in-memory", optimizations=_AS_WRITTEN))}
 
     def values(call: Call) -> Values:
         column = columns[call]
