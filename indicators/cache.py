@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 import polars as pl
@@ -56,7 +56,7 @@ class ValueCache:
 
 
 def _digest(bars: pl.DataFrame) -> bytes:
-    found = blake2b(str(bars.schema).encode(), digest_size=16)
+    found = sha256(str(bars.schema).encode())
     for column in bars.iter_columns():
         found.update(column.to_numpy().view("u8").data)
     return found.digest()

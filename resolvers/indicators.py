@@ -55,7 +55,7 @@ class IndicatorScope:
         bars = self._history.frame
         settle = max(call.settle for call in calls)
         before = await self._before(settle) if settle else bars.clear()
-        whole = before[READ].vstack(bars[READ]).rechunk()
+        whole = pl.DataFrame([before[name].extend(bars[name]) for name in READ])
         if self.interval.is_intraday and any(call.anchor for call in calls):  # the days of the others are in UTC
             whole = whole.with_columns(pl.col("time").dt.convert_time_zone(self._history.timezone))
         values = iter(self._world.indicator_values.evaluate(whole, calls, before.height))
