@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import polars as pl
@@ -17,6 +17,7 @@ from db.archive import Archive
 from db.barfile import REJECTED_SCHEMA, BarBatch, BarFile, open_bars
 from db.bars import ADD_COVERAGE, upsert_bars
 from db.database import Database
+from db.new_months import MonthExistsError, NewMonths
 from db.partitions import Partitions
 from db.splitfile import read_splits
 from db.tabular import Rejected
@@ -26,6 +27,17 @@ from market import Interval, venue
 IMPORT_DEADLINE_S: Final = 3600.0
 SPLIT_SLACK: Final = timedelta(days=31)
 """How long after its date a split may find its first bar."""
+
+_COLUMNS: Final = {"time": "period_start"} | {name: f"{name}_price" for name in ("open", "high", "low", "close")}
+"""What `historical_data` calls the columns of a bar that it calls otherwise."""
+_AS_TEXT: Final[dict[str, Any]] = {
+    "include_header": False,
+    "separator": "\t",
+    "quote_style": "never",
+    "null_value": r"\N",
+    "datetime_format": "%Y-%m-%d %H:%MZ",
+}
+"""COPY's own format, which PostgreSQL reads faster than CSV. No symbol has a character that would need a backslash."""
 
 _STAGING: Final = """
     CREATE TEMPORARY TABLE staging (
@@ -43,7 +55,7 @@ _REPEATED: Final = """
 # In the order of the key, so that two who write at once wait for each other and never lock each other out.
 _UPSERT: Final = upsert_bars(
     """
-    (SELECT *, $1::text AS interval_type, 'import' AS source, 100::smallint AS quality, $2::timestamptz AS received_at
+    (SELECT *, $1::text AS interval_type, 'import' AS source, 100::smallint AS quality, now() AS received_at
      FROM staging ORDER BY symbol, period_start) AS staging
     """,
     actions=False,
@@ -67,7 +79,7 @@ _LOST: Final = """
 """
 _LOST_OF_STAGED: Final = _LOST.format(rows="staging")
 _LOST_OF_COPIED: Final = _LOST.format(
-    rows="(SELECT * FROM historical_data WHERE interval_type = $3 AND received_at = $4)"
+    rows="(SELECT * FROM historical_data WHERE interval_type = $3 AND received_at = now())"
 )
 _FIRST_BAR: Final = """
     SELECT min(period_start) FROM historical_data
@@ -128,12 +140,11 @@ async def import_bars(
     those bars stay missing, so a source will be asked for them. Raises StartError if the file cannot be understood
     or PostgreSQL has no room for it; nothing has changed then.
     """
-    received_at = datetime.now(UTC)
     file = await asyncio.to_thread(open_bars, path, interval, symbol)
     archive = archive or Archive(database)
     with _no_room(path):
         async with database.connection(IMPORT_DEADLINE_S) as connection, connection.transaction():
-            taking = _Taking(connection, partitions, archive, file, interval, received_at, report)
+            taking = _Taking(connection, partitions, archive, file, interval, report)
             taken = await taking.copied() or await taking.merged()
             await connection.executemany(
                 ADD_COVERAGE,
@@ -221,23 +232,27 @@ class _Taking:
     archive: Archive
     file: BarFile
     interval: Interval
-    received_at: datetime
     report: Report
 
     async def copied(self) -> _Taken | None:
-        """COPY right into the table; None, and nothing taken, if a bar of the file is there already or comes twice."""
+        """COPY right into the months; None, and nothing taken, if a bar of the file is there already or comes twice.
+
+        The months that the table lacks are made of the file's bars.
+        """
         rows = 0
         spans: dict[str, _Span] = {}
         rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
         attempt = self.connection.transaction()
         await attempt.start()
         try:
+            new_months = NewMonths(self.connection, "historical_data")
             async for batch in self._batches(self._as_held):
-                await self._copy(batch, spans)
+                await self._copy(batch, new_months, spans)
                 rows += batch.rows
                 rejected.append(batch.rejected)
                 self.report(rows, self.file.total)
-        except (_MetError, asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+            await new_months.attach()
+        except (_MetError, MonthExistsError, asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
             await attempt.rollback()
             return None
         await attempt.commit()
@@ -247,20 +262,26 @@ class _Taking:
             changed=sum(span.bars for span in spans.values()),
             spans=dict(sorted(spans.items())),
             rejected=_rejected(left_out),
-            lost=await self._lost(_LOST_OF_COPIED, left_out, self.interval, self.received_at),
+            lost=await self._lost(_LOST_OF_COPIED, left_out, self.interval),
         )
 
-    async def _copy(self, batch: "_Batch", spans: dict[str, _Span]) -> None:
-        await self._make_room(batch.months, list(batch.spans))
-        firsts, lasts, _ = zip(*batch.spans.values(), strict=True) if batch.spans else ((), (), ())
-        if await self.connection.fetchval(_MEETS, self.interval, list(batch.spans), firsts, lasts):
-            raise _MetError
-        await self.connection.copy_to_table(
-            "historical_data", source=BytesIO(batch.bars), columns=batch.columns, format="csv"
-        )
+    async def _copy(self, batch: "_Batch", new_months: NewMonths, spans: dict[str, _Span]) -> None:
+        new = await new_months.prepare(batch.bars)
+        for month, table in new.items():
+            await self._copy_to(table, batch, [month])
+        if there := [month for month in batch.bars if month not in new]:
+            await self._make_room(there, list(batch.spans))
+            firsts, lasts, _ = zip(*batch.spans.values(), strict=True)
+            if await self.connection.fetchval(_MEETS, self.interval, list(batch.spans), firsts, lasts):
+                raise _MetError
+            await self._copy_to("historical_data", batch, there)
         for symbol, span in batch.spans.items():
             known = spans.get(symbol, span._replace(bars=0))
             spans[symbol] = _Span(min(known.first, span.first), max(known.last, span.last), known.bars + span.bars)
+
+    async def _copy_to(self, table: str, batch: "_Batch", months: Iterable[datetime]) -> None:
+        rows = BytesIO(b"".join(batch.bars[month] for month in months))
+        await self.connection.copy_to_table(table, source=rows, columns=batch.columns)
 
     async def merged(self) -> _Taken:
         """Take in what is new or differs, by way of a table aside."""
@@ -269,9 +290,9 @@ class _Taking:
         months: set[datetime] = set()
         rejected = [pl.DataFrame(schema=REJECTED_SCHEMA)]
         async for batch in self._batches(lambda bars: bars):
-            await self.connection.copy_to_table("staging", source=BytesIO(batch.bars), format="csv")
+            await self._copy_to("staging", batch, batch.bars)
             rows += batch.rows
-            months.update(batch.months)
+            months.update(batch.bars)
             rejected.append(batch.rejected)
             self.report(rows, self.file.total)
         repeated = [
@@ -283,7 +304,7 @@ class _Taking:
         )
         spans = {symbol: _Span(*span) for symbol, *span in found}
         await self._make_room(months, list(spans))
-        changed = _affected(await self.connection.execute(_UPSERT, self.interval, self.received_at))
+        changed = _affected(await self.connection.execute(_UPSERT, self.interval))
         left_out = pl.concat(rejected)
         return _Taken(
             rows=rows,
@@ -308,22 +329,11 @@ class _Taking:
         return lost
 
     def _as_held(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """The columns of `historical_data`."""
-        return bars.select(
-            "symbol",
-            pl.lit(self.interval.value).alias("interval_type"),
-            pl.col("time").alias("period_start"),
-            *(pl.col(name).alias(f"{name}_price") for name in ("open", "high", "low", "close")),
-            "volume",
-            "vwap",
-            "trades",
-            pl.lit("import").alias("source"),
-            pl.lit(self.received_at.strftime("%Y-%m-%d %H:%M:%S.%fZ")).alias("received_at"),
-        )
+        return bars.drop("line").with_columns(interval_type=pl.lit(self.interval.value), source=pl.lit("import"))
 
     async def _batches(self, form: Callable[[pl.DataFrame], pl.DataFrame]) -> AsyncIterator["_Batch"]:
         """The batches of the file, with the bars in this form; while one is taken in, the next is read."""
-        batches = (_batch(batch, form) for batch in self.file.batches(self.received_at))
+        batches = (_batch(batch, form) for batch in self.file.batches(datetime.now(UTC)))
         upcoming = asyncio.create_task(asyncio.to_thread(next, batches, None))
         try:
             while (batch := await upcoming) is not None:
@@ -334,23 +344,26 @@ class _Taking:
 
 
 class _Batch(NamedTuple):
+    """`bars` as rows of text by the first instant of their month, with these `columns` of `historical_data`."""
+
     rows: int
-    bars: bytes
-    columns: list[str]
-    months: list[datetime]
-    spans: dict[str, _Span]
+    bars: Mapping[datetime, bytes]
+    columns: Sequence[str]
+    spans: Mapping[str, _Span]
     rejected: pl.DataFrame
 
 
 def _batch(batch: BarBatch, form: Callable[[pl.DataFrame], pl.DataFrame]) -> _Batch:
-    bars = form(batch.bars)
     time = pl.col("time")
     found = batch.bars.group_by("symbol").agg(first=time.min(), last=time.max(), bars=pl.len()).sort("symbol")
+    bars = form(batch.bars.rename(_COLUMNS))
+    # A column without a value would be read for every row all the same.
+    bars = bars.select(column for column in bars if column.null_count() < bars.height)
+    months = bars.group_by(pl.col("period_start").dt.truncate("1mo")) if bars.width else ()
     return _Batch(
         rows=batch.bars.height + batch.rejected.height,
-        bars=bars.write_csv(include_header=False, datetime_format="%Y-%m-%d %H:%M:%SZ").encode(),
+        bars={month: rows.write_csv(**_AS_TEXT).encode() for (month,), rows in months},
         columns=bars.columns,
-        months=batch.bars["time"].dt.truncate("1mo").unique().to_list(),
         spans={symbol: _Span(*span) for symbol, *span in found.rows()},
         rejected=batch.rejected,
     )

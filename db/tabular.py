@@ -12,7 +12,7 @@ import polars as pl
 
 from errors import StartError
 
-BATCH_ROWS: Final = 100_000
+BATCH_ROWS: Final = 50_000
 
 
 class Rejected(NamedTuple):

@@ -1,7 +1,8 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
@@ -18,7 +19,7 @@ from db.importer import ImportedBars, import_bars, import_splits
 from db.migrate import migrate
 from db.partitions import Partitions
 from errors import StartError
-from market import Interval, Window
+from market import BAR_SCHEMA, Interval, Window
 
 ROOT = Path(__file__).parent.parent.parent
 HEADER = "symbol,date,open,high,low,close,volume"
@@ -53,6 +54,11 @@ async def held_bars(database: Database) -> list[tuple[Any, ...]]:
         "SELECT symbol, interval_type, period_start, open_price, high_price, low_price, close_price, volume, vwap,"
         " trades, split_factor, dividend, source, quality FROM historical_data ORDER BY 1, 2, 3",
     )
+
+
+async def table_names(database: Database) -> list[str]:
+    names = await fetch(database, "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY 1", database.schema)
+    return [name for (name,) in names]
 
 
 async def coverage(database: Database) -> dict[str, list[tuple[datetime, datetime]]]:
@@ -294,6 +300,50 @@ async def test_what_is_held_after_the_first_batches_is_merged(
     assert len(await held_bars(database)) == 4
 
 
+def in_a_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have it done before this returns, while the event loop stands still."""
+    with ThreadPoolExecutor() as threads:
+        threads.submit(lambda: asyncio.run(work())).result()
+
+
+@pytest.mark.parametrize("of_the_file", [True, False])
+async def test_who_saves_bars_meanwhile_waits_for_no_import_and_loses_nothing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_file: bool
+) -> None:
+    monkeypatch.setattr(tabular, "BATCH_ROWS", 2)
+    reports: list[int] = []
+    month = 3 if of_the_file else 5
+    live = datetime(2000, month, 30, tzinfo=UTC)
+
+    async def save() -> None:
+        own = Database(database.url, database.schema)
+        bar = dict.fromkeys(("open", "high", "low", "close"), 7.0)
+        columns = {"volume": 7.0, "vwap": 7.0, "trades": 7, "split_factor": 1.0, "dividend": 0.0, "is_final": True}
+        frame = pl.DataFrame([{"time": live, **bar, **columns}], schema=BAR_SCHEMA)
+        window = Window(live, live + timedelta(days=1))
+        await BarStore(own, Partitions(own)).save(
+            "AAPL", Interval.D1, frame, source="live", received_at=live, covered=window
+        )
+        await own.aclose()
+
+    def report(done: int, _total: int | None) -> None:
+        reports.append(done)
+        if len(reports) == 2:
+            in_a_thread(save)
+
+    path = write(tmp_path, *(f"AAPL,2000-0{at}-01,1,2,1,2,5" for at in (2, 3, 4)), "AAPL,2000-03-30,1,2,1,2,5")
+    result = await import_bars(database, Partitions(database), path, report=report)
+    assert result.changed == 4
+    assert reports == ([2, 4, 2, 4] if of_the_file else [2, 4])  # begun again
+    held = await fetch(database, "SELECT period_start, close_price, source FROM historical_data ORDER BY 1")
+    imported = [(day(text), Decimal(2), "import") for text in ("2000-02-01", "2000-03-01", "2000-03-30", "2000-04-01")]
+    assert held == [*imported, *([] if of_the_file else [(live, Decimal(7), "live")])]
+    months = sorted({2, 3, 4, month})
+    assert [name for name in await table_names(database) if name.startswith(("historical_data_", "new_"))] == [
+        f"historical_data_y2000m0{number}" for number in months
+    ]
+
+
 async def test_a_file_without_rows_changes_nothing(database: Database, partitions: Partitions, tmp_path: Path) -> None:
     result = await import_bars(database, partitions, write(tmp_path))
     assert result == ImportedBars(rows=0, changed=0, unchanged=0, rejected=[], symbols=[], first=None, last=None)
@@ -316,13 +366,13 @@ async def test_a_full_disk_of_postgresql_is_told_and_changes_nothing(
     # What PostgreSQL raises when it cannot extend a file, raised where the second bar comes in.
     async with database.connection() as connection:
         await connection.execute("""
-            CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                IF NEW.symbol = 'FULL' THEN
+            CREATE FUNCTION has_room(symbol text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                IF symbol = 'FULL' THEN
                     RAISE EXCEPTION 'could not extend file "base/1/2": No space left on device' USING ERRCODE = '53100';
                 END IF;
-                RETURN NEW;
+                RETURN true;
             END $$;
-            CREATE TRIGGER fill BEFORE INSERT ON historical_data FOR EACH ROW EXECUTE FUNCTION fill()
+            ALTER TABLE historical_data ADD CHECK (has_room(symbol))
         """)
     path = write(tmp_path, "AAPL,2000-03-01,1,1,1,1,", "FULL,2000-03-01,1,1,1,1,")
     with pytest.raises(StartError) as raised:
@@ -485,17 +535,16 @@ async def killed(database_url: str) -> AsyncIterator[Database]:
     await database.aclose()
 
 
-async def _is_writing(database: Database) -> bool:
+async def _is_in_use(database: Database) -> bool:
     [(found,)] = await fetch(
         database,
-        "SELECT EXISTS (SELECT FROM pg_locks"
-        " WHERE relation = 'historical_data'::regclass AND mode = 'RowExclusiveLock')",
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'historical_data'::regclass AND pid <> pg_backend_pid())",
     )
     return bool(found)
 
 
-# 20 batches go right into the table. Where a last one repeats a bar, all are taken back, and 21 go in by way of a table
-# aside, from where they are taken in after the last.
+# 20 batches go right into the months. Where a last one repeats a bar, all are taken back, and 21 go in by way of one
+# table aside, from where they are taken in after the last.
 @pytest.mark.parametrize(("repeats", "stops", "last"), [(False, (1, 20), 20), (True, (20, 30, 41), 41)])
 async def test_an_import_that_is_killed_leaves_the_table_as_it_was(
     database: Database,
@@ -512,6 +561,7 @@ async def test_an_import_that_is_killed_leaves_the_table_as_it_was(
     await import_bars(database, partitions, path, interval=Interval.M1)
     clean = await held_bars(database), await coverage(database)
     assert len(clean[0]) == 40_000
+    tables = {"historical_data_y2000m03", *await table_names(killed)}
 
     for number, delay_s in [*((number, None) for number in stops), *((last, step / 10) for step in range(3))]:
         process = await asyncio.create_subprocess_exec(
@@ -533,10 +583,11 @@ async def test_an_import_that_is_killed_leaves_the_table_as_it_was(
         if process.returncode is None:
             process.kill()
         await process.wait()
-        while await _is_writing(killed):  # PostgreSQL ends the statement, then sees that nobody is there
+        while await _is_in_use(killed):  # PostgreSQL ends the statement, then sees that nobody is there
             pass
         found = await held_bars(killed), await coverage(killed)
         assert found == ([], {}) or (delay_s is not None and found == clean), (number, delay_s)
+        assert {*await table_names(killed)} <= tables
         async with killed.connection(60) as connection:
             await connection.execute("TRUNCATE historical_data, bar_coverage")
 
