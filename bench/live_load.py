@@ -173,7 +173,7 @@ async def measure(redis_url: str, clients: int, seconds: float, stalled_s: float
     """The tables."""
     redis = connect(redis_url)
     await redis.flushdb()
-    ticks = Ticks(redis)
+    ticks = Ticks(redis, "ours")
     await ticks.publish(SYMBOLS)
     chance = random.Random(1)
     watched = [chance.sample(SYMBOLS, 20) for _ in range(clients)]

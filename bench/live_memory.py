@@ -28,7 +28,7 @@ async def _idle(server: Server, clients: int) -> tuple[int, list[Client]]:
 async def measure(kind: str, redis_url: str, clients: int, churns: int) -> list[float]:
     """Kilobytes a connection, of each crowd."""
     redis = connect(redis_url)
-    await Ticks(redis).publish(["SIM000"])
+    await Ticks(redis, kind).publish(["SIM000"])
     with serving(kind, redis_url) as server:
         await answers(server.port)
         _, warm = await _idle(server, 50)

@@ -41,7 +41,10 @@ from schema.build import build_schema
 from settings import Settings
 from sources.licences import FREE
 
-KEYS = Keys("bench")
+
+def keys(kind: str) -> Keys:
+    """The keys and channels of one kind of server, which hears of nothing else."""
+    return Keys(f"bench-{kind}")
 
 
 class Stock(GraphQL[Context, None]):
@@ -55,8 +58,9 @@ class Stock(GraphQL[Context, None]):
 class Raw:
     """Sends each event, as text that is ready, to every WebSocket that named its symbol: all that ASGI can do."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, channels: str) -> None:
         self._redis = redis
+        self._channels = channels
         self._clients: defaultdict[str, set[WebSocket]] = defaultdict(set)
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -77,7 +81,7 @@ class Raw:
     async def run(self) -> None:
         """Send on what the bus brings."""
         async with self._redis.pubsub() as pubsub:
-            await pubsub.psubscribe(KEYS.quotes("*"))
+            await pubsub.psubscribe(self._channels)
             async for message in pubsub.listen():
                 if message["type"] == "pmessage":
                     text = message["data"].decode()
@@ -90,12 +94,13 @@ class Raw:
 def application(kind: str, redis: Redis) -> Starlette:
     """The application of a peer, on /graphql; /traffic has our own counts."""
     schema = build_schema()
-    cache = QuoteCache(redis, KEYS, 3600)
-    hub = Hub(redis, KEYS, cache, LiveBars(redis, KEYS))
+    named = keys(kind)
+    cache = QuoteCache(redis, named, 3600)
+    hub = Hub(redis, named, cache, LiveBars(redis, named))
     settings = Settings(SMARTFIN_GUEST_SUBSCRIPTIONS=100)
     runner = Runner(settings)
-    documents = Documents(schema, settings, DocumentStore(redis, KEYS))
-    raw = Raw(redis)
+    documents = Documents(schema, settings, DocumentStore(redis, named))
+    raw = Raw(redis, named.quotes("*"))
     world = SimpleNamespace(
         hub=hub,
         quote_cache=cache,
