@@ -3,6 +3,7 @@
 python -m bench.http_server
 """
 
+import gc
 import random
 import socket
 from collections.abc import AsyncIterator
@@ -260,4 +261,7 @@ if __name__ == "__main__":
     with socket.create_server(("127.0.0.1", 0)) as listening:
         print(listening.getsockname()[1], flush=True)
         config = uvicorn.Config(application(), loop="uvloop", http="httptools", access_log=False, log_level="warning")
+        config.load()
+        gc.collect()  # as SmartFin's server does, for the peers too
+        gc.freeze()
         uvicorn.Server(config).run(sockets=[listening])

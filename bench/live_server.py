@@ -4,6 +4,7 @@ python -m bench.live_server ours|asgi|stock|raw REDIS_URL
 """
 
 import asyncio
+import gc
 import math
 import socket
 import sys
@@ -159,6 +160,9 @@ def main() -> None:
             access_log=False,
             timeout_graceful_shutdown=1,
         )
+        config.load()
+        gc.collect()  # as SmartFin's server does, for the peers too
+        gc.freeze()
         uvicorn.Server(config).run(sockets=[listening])
 
 
