@@ -1,5 +1,6 @@
 """The one Redis client of a process, and the name of every key and channel."""
 
+import asyncio
 import time
 from collections.abc import Collection
 from typing import Any, Final
@@ -20,25 +21,46 @@ PAUSE_S: Final = 0.5
 class Patience(Retry):
     """Asks once more where a connection was lost, as all are once Redis was started anew; never where it is too slow.
 
-    All connections of a client share one.
+    Then nobody asks for PAUSE_S, and after that one task at a time, until it is answered. All connections of a client
+    share this. What is too slow is told by the clock: redis-py calls it a lost connection where one was being made.
     """
 
     def __init__(self) -> None:
         super().__init__(NoBackoff(), 1, (RedisConnectionError,))
         self._away_until = 0.0
+        self._probing: asyncio.Task[Any] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Patience":
         return self  # redis-py gives each connection a copy of its own
 
-    async def call_with_retry(self, *asking: Any, **how: Any) -> Any:
+    async def call_with_retry(
+        self, do: Any, fail: Any, is_retryable: Any = None, with_failure_count: bool = False
+    ) -> Any:
         """As redis-py's. Raises ConnectionError at once where Redis was too slow a moment ago."""
-        if time.monotonic() < self._away_until:
-            raise RedisConnectionError(f"Redis did not answer within {TIMEOUT_S:g} s a moment ago")
+        began = time.monotonic()
+        if self._away_until:
+            self._probe(began)
+
+        def is_quick(_: Exception) -> bool:
+            return time.monotonic() - began < 0.9 * TIMEOUT_S
+
         try:
-            return await super().call_with_retry(*asking, **how)
-        except RedisTimeoutError:
-            self._away_until = time.monotonic() + PAUSE_S
+            answer = await super().call_with_retry(do, fail, is_quick, with_failure_count)
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            if not is_quick(error):
+                self._away_until, self._probing = time.monotonic() + PAUSE_S, None
             raise
+        if answer is not None:  # the kernel lets one connect to a Redis that is frozen
+            self._away_until, self._probing = 0.0, None
+        return answer
+
+    def _probe(self, now: float) -> None:
+        """Let one task find out, whose commands need a connection first; nobody hears of it if it is cancelled."""
+        task = asyncio.current_task()
+        if now >= self._away_until:
+            self._away_until, self._probing = now + TIMEOUT_S + PAUSE_S, task
+        elif task is not self._probing:
+            raise RedisConnectionError(f"Redis did not answer within {TIMEOUT_S:g} s a moment ago")
 
 
 def connect(url: str) -> Redis:

@@ -58,26 +58,43 @@ async def test_who_is_silent_is_waited_for_once_and_then_left_alone_for_a_while(
         assert server.connections == 1
 
 
-async def test_who_speaks_again_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "TIMEOUT_S", 0.1)
+async def test_one_asks_whether_it_speaks_again_and_then_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     patience = Patience()
+    speaks = asyncio.Event()
 
-    async def times_out() -> None:
-        raise RedisTimeoutError
+    async def slow() -> None:
+        nonlocal now
+        now += client.TIMEOUT_S
+        raise RedisConnectionError("it was being connected to")
 
     async def answers() -> str:
+        await speaks.wait()
         return "PONG"
+
+    async def connects_and_answers() -> str:
+        await patience.call_with_retry(connects, lost)
+        answer: str = await patience.call_with_retry(answers, lost)
+        return answer
+
+    async def connects() -> None:
+        return None
 
     async def lost(_: Exception) -> None:
         return None
 
-    with pytest.raises(RedisTimeoutError):
-        await patience.call_with_retry(times_out, lost)
-    with pytest.raises(RedisConnectionError):
+    with pytest.raises(RedisConnectionError, match="it was being connected to"):
+        await patience.call_with_retry(slow, lost)
+    with pytest.raises(RedisConnectionError, match="a moment ago"):
         await patience.call_with_retry(answers, lost)
     now += client.PAUSE_S
+    first = asyncio.create_task(patience.call_with_retry(connects_and_answers, lost))
+    await asyncio.sleep(0)
+    with pytest.raises(RedisConnectionError, match="a moment ago"):
+        await patience.call_with_retry(answers, lost)
+    speaks.set()
+    assert await first == "PONG"
     assert await patience.call_with_retry(answers, lost) == "PONG"
 
 
