@@ -15,7 +15,7 @@ from sqlalchemy.pool import QueuePool
 import tracing
 from errors import StoreUnavailable
 
-DEADLINE_S = 2.0
+DEADLINE_S = 1.8
 """How long a question of a request may take; a job or an import gives its own."""
 
 _REFUSED = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)

@@ -36,7 +36,7 @@ QUERIES_PER_SECOND = 20
 
 STEADY_S = 3.0
 EQUAL_S = 2.0
-SLACK_S = 3.0
+SLACK_S = 1.0
 """What a loaded machine may take on top."""
 
 
