@@ -26,18 +26,18 @@ def evaluate(bars: pl.DataFrame, calls: Sequence[Call], warm_up: int = 0) -> lis
     ascending by time. Days, weeks and months begin at midnight in the zone of `time`. Equal calls are computed once,
     and all of them stage by stage.
     """
-    columns = {call: str(index) for index, call in enumerate(dict.fromkeys(calls))}
-    structs = [column for call, column in columns.items() if call.indicator.outputs_type]
+    formulas = {call: call.formula for call in calls}
+    structs = [formula.name for call, formula in formulas.items() if call.indicator.outputs_type]
     # One after the other: to share out so little among threads takes longer than it does.
     plan = bars.lazy()
-    for stages in zip_longest(*(call.formula.stages for call in columns), fillvalue={}):
-        plan = plan.with_columns_seq(**{name: part for stage in stages for name, part in stage.items()})
-    plan = plan.select_seq(call.formula.result.alias(column) for call, column in columns.items())
+    for stages in zip_longest(*(formula.stages for formula in formulas.values()), fillvalue={}):
+        plan = plan.with_columns_seq({name: part for stage in stages for name, part in stage.items()}.values())
+    plan = plan.select_seq(formula.result for formula in formulas.values())
     plan = plan.slice(warm_up).unnest(structs, separator=".")
     found = {series.name: series for series in _numbers(plan.collect(engine="in-memory", optimizations=_AS_WRITTEN))}
 
     def values(call: Call) -> Values:
-        column = columns[call]
+        column = formulas[call].name
         if call.indicator.outputs_type is None:
             return found[column]
         return {name: found[f"{column}.{name}"] for name in call.indicator.outputs}

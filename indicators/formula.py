@@ -12,13 +12,14 @@ from polars import Expr
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """`result` of the columns of the bars and of the parts.
+    """`result` of the columns of the bars and of the parts, as a column of a name that no other formula has.
 
     `stages` are the parts by the name of their column: those of a stage need the bars and the stages before it.
     """
 
     stages: Sequence[Mapping[str, Expr]]
     result: Expr
+    name: str
 
 
 class _Parts:
@@ -35,7 +36,7 @@ class _Parts:
             )
             if stage == len(self.stages):
                 self.stages.append({})
-            self.stages[stage][name] = of
+            self.stages[stage][name] = of.alias(name)
             self._stage_of[name] = stage
         return pl.col(name)
 
@@ -49,7 +50,8 @@ def formula(write: Callable[[], Expr]) -> Formula:
     parts = _Parts()
     token = _parts.set(parts)
     try:
-        return Formula(stages=parts.stages, result=write())
+        name = f"result {next(_numbers)}"
+        return Formula(stages=parts.stages, result=write().alias(name), name=name)
     finally:
         _parts.reset(token)
 

@@ -18,7 +18,7 @@ def test_a_part_stands_in_the_stage_after_what_it_needs() -> None:
     found = formula(written)
 
     assert [list(stage) for stage in found.stages] == [["rise", "size"], ["twice"]]
-    assert str(found.result) == '[(col("twice")) + (col("rise"))]'
+    assert str(found.result) == f'[(col("twice")) + (col("rise"))].alias("{found.name}")'
 
 
 def test_a_column_is_no_part_and_outside_of_a_formula_nothing_is() -> None:
