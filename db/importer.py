@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 import polars as pl
@@ -16,6 +15,7 @@ import polars as pl
 from db.archive import Archive
 from db.barfile import REJECTED_SCHEMA, BarBatch, BarFile, open_bars
 from db.bars import ADD_COVERAGE, upsert_bars
+from db.copyform import HEAD, TAIL, as_binary, as_text
 from db.database import Database
 from db.new_months import MonthExistsError, NewMonths
 from db.partitions import Partitions
@@ -30,15 +30,6 @@ SPLIT_SLACK: Final = timedelta(days=31)
 
 _COLUMNS: Final = {"time": "period_start"} | {name: f"{name}_price" for name in ("open", "high", "low", "close")}
 """What `historical_data` calls the columns of a bar that it calls otherwise."""
-_AS_TEXT: Final[dict[str, Any]] = {
-    "include_header": False,
-    "separator": "\t",
-    "quote_style": "never",
-    "null_value": r"\N",
-    "datetime_format": "%Y-%m-%d %H:%MZ",
-}
-"""COPY's own format, which PostgreSQL reads faster than CSV. No symbol has a character that would need a backslash."""
-
 _STAGING: Final = """
     CREATE TEMPORARY TABLE staging (
         line bigint, symbol text COLLATE "C", period_start timestamptz,
@@ -280,8 +271,13 @@ class _Taking:
             spans[symbol] = _Span(min(known.first, span.first), max(known.last, span.last), known.bars + span.bars)
 
     async def _copy_to(self, table: str, batch: "_Batch", months: Iterable[datetime]) -> None:
-        rows = BytesIO(b"".join(batch.bars[month] for month in months))
-        await self.connection.copy_to_table(table, source=rows, columns=batch.columns)
+        rows = b"".join(batch.bars[month] for month in months)
+        if batch.is_binary:
+            rows = HEAD + rows + TAIL
+        # As a memoryview asyncpg sends it; bytes would be the name of a file, and a file is read in threads.
+        await self.connection.copy_to_table(
+            table, source=memoryview(rows), columns=batch.columns, format="binary" if batch.is_binary else "text"
+        )
 
     async def merged(self) -> _Taken:
         """Take in what is new or differs, by way of a table aside."""
@@ -344,10 +340,11 @@ class _Taking:
 
 
 class _Batch(NamedTuple):
-    """`bars` as rows of text by the first instant of their month, with these `columns` of `historical_data`."""
+    """`bars` as rows in a format of COPY by the first instant of their month, with these `columns`."""
 
     rows: int
     bars: Mapping[datetime, bytes]
+    is_binary: bool
     columns: Sequence[str]
     spans: Mapping[str, _Span]
     rejected: pl.DataFrame
@@ -359,10 +356,14 @@ def _batch(batch: BarBatch, form: Callable[[pl.DataFrame], pl.DataFrame]) -> _Ba
     bars = form(batch.bars.rename(_COLUMNS))
     # A column without a value would be read for every row all the same.
     bars = bars.select(column for column in bars if column.null_count() < bars.height)
-    months = bars.group_by(pl.col("period_start").dt.truncate("1mo")) if bars.width else ()
+    months = list(bars.group_by(pl.col("period_start").dt.truncate("1mo"))) if bars.width else []
+    told = {month: as_binary(rows) for (month,), rows in months}
+    binary = {month: rows for month, rows in told.items() if rows is not None}
+    is_binary = len(binary) == len(months)
     return _Batch(
         rows=batch.bars.height + batch.rejected.height,
-        bars={month: rows.write_csv(**_AS_TEXT).encode() for (month,), rows in months},
+        bars=binary if is_binary else {month: as_text(rows) for (month,), rows in months},
+        is_binary=is_binary,
         columns=bars.columns,
         spans={symbol: _Span(*span) for symbol, *span in found.rows()},
         rejected=batch.rejected,
