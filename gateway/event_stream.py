@@ -12,7 +12,7 @@ from errors import Forbidden
 from gateway.auth import Admission
 from gateway.caching import NOT_KEPT
 from gateway.origins import origin_check
-from gateway.outbox import Flusher, Outbox, Waiting
+from gateway.outbox import Flusher, Outbox
 from gateway.request import GraphQLRequest
 from gateway.running import Prepare, Run, Runner
 from gateway.wire import EventStreamWire
@@ -107,29 +107,22 @@ async def _gone(receive: Receive) -> None:
 class _Events:
     """The events of one operation."""
 
-    __slots__ = ("_outbox",)
+    __slots__ = ("outbox",)
 
     def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-
-    @property
-    def has_room(self) -> bool:
-        return self._outbox.has_room
-
-    def wait(self, waiting: Waiting) -> None:
-        self._outbox.wait(waiting)
+        self.outbox = outbox
 
     def next(self, payload: bytes) -> None:
-        self._outbox.send(b"event: next\ndata: %b\n\n" % payload)
+        self.outbox.send(b"event: next\ndata: %b\n\n" % payload)
 
     def error(self, payload: bytes) -> None:
         self.next(b'{"errors":%b}' % payload)
         self.complete()
 
     def complete(self) -> None:
-        self._outbox.send(b"event: complete\ndata:\n\n")
-        self._outbox.wait(self)
+        self.outbox.send(b"event: complete\ndata:\n\n")
+        self.outbox.wait(self)
 
     def drain(self) -> None:
         """Everything was sent."""
-        self._outbox.close(COMPLETED, "")
+        self.outbox.close(COMPLETED, "")

@@ -18,7 +18,7 @@ from errors import SmartFinError
 from gateway.auth import authorization_of
 from gateway.connection import Connection, json_of
 from gateway.origins import origin_check
-from gateway.outbox import Flusher, Outbox, Waiting
+from gateway.outbox import Flusher, Outbox
 from gateway.request import GraphQLRequest
 from gateway.running import Runner
 from gateway.wire import wire_of
@@ -177,25 +177,18 @@ class MarketConnection(Connection):
 class _Quotes:
     """Where the quotes of one symbol go: the operation's payloads as messages of the door."""
 
-    __slots__ = ("_connection", "_outbox", "_symbol")
+    __slots__ = ("_connection", "_symbol", "outbox")
 
     def __init__(self, connection: MarketConnection, outbox: Outbox, symbol: str) -> None:
         self._connection = connection
-        self._outbox = outbox
+        self.outbox = outbox
         self._symbol = symbol
-
-    @property
-    def has_room(self) -> bool:
-        return self._outbox.has_room
-
-    def wait(self, waiting: Waiting) -> None:
-        self._outbox.wait(waiting)
 
     def next(self, payload: bytes) -> None:
         # The payload is made once for all clients, so it is cut and not read.
         if payload.startswith(_BEFORE):
             quote = payload[len(_BEFORE) : -len(_AFTER)]
-            self._outbox.send(b'{"type":"market_data","data":[%b],"timestamp":"%b"}' % (quote, _now().encode()))
+            self.outbox.send(b'{"type":"market_data","data":[%b],"timestamp":"%b"}' % (quote, _now().encode()))
         else:
             self._connection.fail(self._symbol, orjson.loads(payload)["errors"][0])
 

@@ -17,7 +17,7 @@ from gateway.documents import Operation
 from gateway.execution import encoded, executed, invalid, refusal
 from gateway.masking import masked
 from gateway.meter import Meter
-from gateway.outbox import Traffic, Waiting
+from gateway.outbox import Outbox, Traffic
 from gateway.request import GraphQLRequest
 from gateway.selections import Selection, Selections, failed
 from live.mailbox import Event, Mailbox
@@ -33,14 +33,8 @@ Prepare = Callable[[Context, GraphQLRequest], Awaitable[Operation]]
 class Sink(Protocol):
     """Where the answers to one operation go; each payload is JSON."""
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a state that can be replaced by a later one may be sent now."""
-        ...
-
-    def wait(self, waiting: Waiting) -> None:
-        """Drain the one that waits once there is room."""
-        ...
+    outbox: Outbox
+    """Through which they go: has it no room, what can be replaced by a later state waits."""
 
     def next(self, payload: bytes) -> None:
         """Send a result."""
@@ -160,8 +154,9 @@ class Run:
         """Send what the event means to this client, if there is room; as a mailbox's reader."""
         if self._is_answering:
             return False
-        if not self._sink.has_room:
-            self._sink.wait(self)
+        outbox = self._sink.outbox
+        if not outbox.has_room:
+            outbox.wait(self)
             return False
         assert self._selection is not None
         answer = self._selection.answer(event)
@@ -253,9 +248,9 @@ class Run:
         try:
             async with aclosing(source):
                 async for payload in source:
-                    while not self._sink.has_room:
+                    while not self._sink.outbox.has_room:
                         self._room = asyncio.get_running_loop().create_future()
-                        self._sink.wait(self)
+                        self._sink.outbox.wait(self)
                         await self._room
                     answer = self._selection.answer(Event("", (0, 0), payload))
                     self._sink.next(answer if isinstance(answer, bytes) else await answer)

@@ -11,7 +11,7 @@ from errors import SmartFinError
 from gateway.auth import authorization_of
 from gateway.connection import TOO_MANY_REQUESTS, UNAUTHORIZED, Connection, json_of
 from gateway.origins import origin_check
-from gateway.outbox import Flusher, Outbox, Waiting
+from gateway.outbox import Flusher, Outbox
 from gateway.request import GraphQLRequest
 from gateway.running import Runner
 from gateway.wire import wire_of
@@ -153,31 +153,24 @@ class GraphQLConnection(Connection):
 class _Messages:
     """The messages of one operation."""
 
-    __slots__ = ("_connection", "_head", "_name", "_outbox")
+    __slots__ = ("_connection", "_head", "_name", "outbox")
 
     def __init__(self, connection: GraphQLConnection, outbox: Outbox, name: str) -> None:
         self._connection = connection
-        self._outbox = outbox
+        self.outbox = outbox
         self._name = name
         self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(name)
 
-    @property
-    def has_room(self) -> bool:
-        return self._outbox.has_room
-
-    def wait(self, waiting: Waiting) -> None:
-        self._outbox.wait(waiting)
-
     def next(self, payload: bytes) -> None:
-        self._outbox.send(b"%b%b}" % (self._head, payload))
+        self.outbox.send(b"".join((self._head, payload, b"}")))
 
     def error(self, payload: bytes) -> None:
         self._connection.forget(self._name)
-        self._outbox.send(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(self._name), payload))
+        self.outbox.send(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(self._name), payload))
 
     def complete(self) -> None:
         self._connection.forget(self._name)
-        self._outbox.send(b'{"id":%b,"type":"complete"}' % orjson.dumps(self._name))
+        self.outbox.send(b'{"id":%b,"type":"complete"}' % orjson.dumps(self._name))
 
 
 def _authorization(payload: dict[str, Any]) -> str | None:
