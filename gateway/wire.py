@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -53,6 +54,7 @@ def wire_of(scope: Scope, send: Send) -> Wire:
     return own or AsgiWire(send)
 
 
+@lru_cache(4096)
 def frame_header(size_bytes: int) -> bytes:
     """What precedes an unmasked text of so many bytes that is one whole frame (RFC 6455, 5.2)."""
     if size_bytes < 126:
