@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import msgspec
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from db.live_bars import LiveBars, decode_bar, topic_series
@@ -145,21 +148,21 @@ class Hub:
         assert connection is not None  # it has subscribed
         async with asyncio.timeout(SILENCE_S) as silence:
             while True:
-                # `get_message` would take three times as long, and connect anew without a word.
-                kind, channel, payload = message = await connection.read_response(timeout=math.inf, push_request=True)
-                name = self._followed.get(channel)
-                if kind != b"message":
-                    await pubsub.handle_message(message)
-                    if kind == b"subscribe" and name is not None and (topic := self._topics.get(name)):
-                        if topic.confirmed.is_set():  # it was away, and who knows what was said meanwhile
-                            self._fall_behind(name)
-                        topic.confirmed.set()
-                elif name is not None:
-                    self._tell(name, payload)
-                elif is_ending():
-                    return
-                else:  # our own heartbeat, or what nobody watches any more
-                    silence.reschedule(now() + SILENCE_S)
+                for message in await _next_of(connection):
+                    kind, channel, payload = message
+                    name = self._followed.get(channel)
+                    if kind != b"message":
+                        await pubsub.handle_message(message)
+                        if kind == b"subscribe" and name is not None and (topic := self._topics.get(name)):
+                            if topic.confirmed.is_set():  # it was away, and who knows what was said meanwhile
+                                self._fall_behind(name)
+                            topic.confirmed.set()
+                    elif name is not None:
+                        self._tell(name, payload)
+                    elif is_ending():
+                        return
+                    else:  # our own heartbeat, or what nobody watches any more
+                        silence.reschedule(now() + SILENCE_S)
 
     def _tell(self, name: str, payload: bytes) -> None:
         try:
@@ -255,6 +258,19 @@ async def _sent(command: Awaitable[object]) -> None:
         await command
     except AttributeError as error:  # redis-py has no writer any more, where the reader drops the connection meanwhile
         raise ConnectionResetError("the connection was dropped as it was written to") from error
+
+
+async def _next_of(connection: AbstractConnection) -> list[Any]:
+    """The next message of the bus, and all that the socket brought with it. Raises one of _AWAY."""
+    # `get_message` would take three times as long, and connect anew without a word.
+    messages = [await connection.read_response(timeout=math.inf, push_request=True)]
+    # The others wait in the reader of hiredis. redis-py gives them one by one, through four coroutines each.
+    reader: Any = connection._parser._reader  # type: ignore[attr-defined]  # noqa: SLF001 - no other way leads there
+    while (message := reader.gets()) is not NOT_ENOUGH_DATA:
+        if isinstance(message, RedisError):
+            raise message
+        messages.append(message)
+    return messages
 
 
 def _decoded(name: str, payload: bytes) -> Event:

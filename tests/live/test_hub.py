@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent
@@ -171,6 +172,19 @@ async def test_what_cannot_be_decoded_is_counted_and_the_state_is_read_instead(
         assert [await got(mailbox), await got(other)] == [("A", 1, 2), ("B", 1, 1)]
         assert hub.undecoded == 1
         assert await subscriptions(redis, keys, "AB") == [1, 1]
+
+
+async def test_what_the_socket_brings_together_is_read_at_once_and_an_error_among_it_is_raised(redis: Redis) -> None:
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe("any")
+        connection = pubsub.connection
+        assert connection is not None
+        assert [message[0] for message in await hub_module._next_of(connection)] == [b"subscribe"]
+        await connection.send_packed_command(connection.pack_commands([("PING",)] * 3))
+        assert await hub_module._next_of(connection) == [b"PONG"] * 3
+        await connection.send_packed_command(connection.pack_commands([("PING",), ("SUBSCRIBE",)]))
+        with pytest.raises(ResponseError, match="wrong number of arguments"):
+            await hub_module._next_of(connection)
 
 
 async def test_a_reader_that_fails_takes_nothing_from_the_others(hub: Hub, cache: QuoteCache) -> None:
