@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from sys import intern
 from typing import Final, NewType
 
 import polars as pl
@@ -24,7 +25,7 @@ def parse_symbol(text: str) -> Symbol:
     # Checked before it is upper-cased: some letters beyond ASCII turn into those of a symbol.
     if not _SYMBOL.fullmatch(text):
         raise ValueError("a symbol is 1-20 of A-Z 0-9 . _ - = ^")
-    return Symbol(text.upper())
+    return Symbol(intern(text.upper()))  # one text for all who name it, found by what it is and not by what it says
 
 
 class AssetType(StrEnum):
