@@ -44,6 +44,9 @@ AHEAD: Final = 16
 AT_ONCE: Final = 4
 """Of them, how many are published together."""
 
+STEP_S: Final = 0.01
+"""The steps in which the system counts a process's CPU time: what took less may read as nothing."""
+
 SLOW_S: Final = 1.0
 """How long a round of a peer is: each takes a whole core all the while, and what it has in hand goes on after that."""
 
@@ -143,7 +146,7 @@ async def fan_out(server: Server, ticks: Ticks, clients: Sequence[Client], secon
     messages = await _settled(clients) - before
     cpu_s = server.cpu_s() - cpu_s
     return Measured(
-        per_core=messages / cpu_s,
+        per_core=messages / max(cpu_s, STEP_S),
         messages=messages,
         faults=_faults(clients) - faults,
         agrees=server.traffic()["messages"] - counted == messages,
