@@ -70,8 +70,8 @@ async def test_twenty_indicators_take_no_multiple_of_talib_in_a_rest_route() -> 
             }
         )
 
-    assert took["anew"] < 4 * took["rest"], took
-    assert took["again"] < 1.2 * took["rest"], took
+    assert took["anew"] < 2 * took["rest"], took
+    assert took["again"] < 0.8 * took["rest"], took
 
 
 @pytest.mark.parametrize("interval", [Interval.M1, Interval.D1])

@@ -46,6 +46,29 @@ def test_a_part_is_computed_once_however_many_name_it() -> None:
     assert asked == [2]
 
 
+def test_what_hears_of_few_bars_is_not_computed_over_many() -> None:
+    asked: dict[str, int] = {}
+
+    def indicator(name: str, settle: int) -> Indicator:
+        def counted(column: pl.Series) -> pl.Series:
+            asked[name] = len(column)
+            return column
+
+        def function(close: pl.Expr) -> pl.Expr:
+            return close.map_batches(counted, return_dtype=pl.Float64)
+
+        return Indicator(name, "", "", "", False, ("close",), (), (name,), None, function, lambda: 0, lambda: settle)
+
+    names = {"none": 0, "few": 7, "most": 11_000, "more": 20_000}
+    calls = [indicator(name, settle).call() for name, settle in names.items()]
+    bars = from_closes([float(price) for price in range(12_050)])
+
+    found = evaluate(bars, calls[::-1], 12_000)
+
+    assert asked == {"none": 57, "few": 57, "most": 12_050, "more": 12_050}
+    assert [values.to_list() for values in found if isinstance(values, pl.Series)] == [list(range(12_000, 12_050))] * 4
+
+
 def test_no_indicator_names_a_part_as_a_column_of_the_bars() -> None:
     bars = {"time", "open", "high", "low", "close", "volume"}
 

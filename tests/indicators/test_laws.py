@@ -254,6 +254,18 @@ def test_prices_that_never_move_have_one_value_or_none(name: str) -> None:
         assert settled[0] is not None or settled == [None] * len(settled)
 
 
+def test_many_after_a_long_warm_up_equal_each_over_all_bars() -> None:
+    asked = [indicator.call(interval=Interval.M1) for indicator in CATALOG.values()]
+    bars, warm_up = series("standstills", 2600), 2500
+    asked = [call for call in asked if call.settle <= warm_up]
+    assert len(asked) > 190
+
+    for call, values in zip(asked, evaluate(bars, asked, warm_up), strict=True):
+        for one, other in zip(columns(values), alone(bars, call), strict=True):
+            greatest: Any = other.abs().max()
+            assert_same_values(one, other.slice(warm_up), greatest or 0.0)
+
+
 @settings(max_examples=50)
 @given(st.lists(calls(greatest=50), max_size=12), closes(120))
 def test_many_at_once_equal_each_alone(asked: list[Call], prices: list[float]) -> None:
