@@ -36,7 +36,7 @@ Collect: TypeAlias = Callable[[GraphQLObjectType, FieldDetailsList], Mapping[str
 """The fields that a selection takes of a type, by the name that each has in the answer."""
 
 FRAGMENT_ROWS = 200
-"""From so many rows on, they are written as JSON here; below, what it takes to begin outweighs what it saves."""
+"""From so many rows on, Polars writes the JSON; below, what it takes to begin outweighs what it saves."""
 
 _TYPENAME = "__typename"
 _INERT = frozenset({str, int, float, bool, datetime, date})
@@ -209,12 +209,10 @@ def _series_reader(leaf: GraphQLLeafType, nullable: bool) -> Reader | None:
     if rule is None:
         return None
 
-    def read(series: Any) -> Any:
+    def read(series: Any) -> list[Any]:
         column = rule.json(series, nullable=nullable) if isinstance(series, pl.Series) else None
         if column is None:
             raise NotPlain
-        if len(column) >= FRAGMENT_ROWS and column.dtype == pl.Float64 and not column.null_count():
-            return orjson.Fragment(orjson.dumps(column.to_numpy(), option=orjson.OPT_SERIALIZE_NUMPY))
         return column.to_list()
 
     return read
