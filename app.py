@@ -32,7 +32,7 @@ from db.migrate import migrate
 from db.partitions import Partitions
 from db.passwords import Passwords
 from db.quotes import QuoteCache, QuoteStore
-from db.redis import Keys, connect
+from db.redis import Keys, connect, database_of
 from db.sealing import refresh_key, token_key
 from db.sessions import SessionStore
 from db.source_keys import SourceKeys
@@ -153,7 +153,7 @@ async def opened(settings: Settings, schema: Schema, runner: Runner) -> AsyncIte
 
 async def _open(settings: Settings, schema: Schema, runner: Runner, stack: AsyncExitStack) -> State:
     database, redis, urls = open_stores(settings, stack, settings.database_pool_size)
-    keys = Keys(settings.mode)
+    keys = Keys(settings.mode, database_of(redis))
     tokens = AccessTokens(token_key(settings), settings.mode)
     users = UserStore(database)
     budgets = source_budgets(settings, redis)

@@ -77,11 +77,20 @@ def connect(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-class Keys:
-    """Names of keys and channels; the prefix keeps the modes apart."""
+def database_of(redis: Redis) -> int:
+    """The number of the database that the client asks."""
+    return int(redis.connection_pool.connection_kwargs.get("db") or 0)
 
-    def __init__(self, mode: str) -> None:
+
+class Keys:
+    """Names of keys and channels; the prefix keeps the modes apart.
+
+    Redis keeps the keys of its numbered databases apart, but not their channels: those of any but the first name it.
+    """
+
+    def __init__(self, mode: str, database: int = 0) -> None:
         self.prefix = f"smartfin:{mode}:"
+        self._spoken = f"smartfin:{mode}:{database}:" if database else self.prefix
         self.demand = f"{self.prefix}market:demand"
         self.collectors = f"{self.prefix}market:collectors"
         self.epoch = f"{self.prefix}market:epoch"
@@ -91,7 +100,7 @@ class Keys:
         self.persisted = f"{self.prefix}documents:persisted"
         self.alert_changes = f"{self.prefix}alerts:changes"
         self.alert_marks = f"{self.prefix}alerts:marks"
-        self.alert_fires = f"{self.prefix}alerts:fires"
+        self.alert_fires = f"{self._spoken}alerts:fires"
 
     def realtime(self, symbol: str, without: Collection[str] = ()) -> str:
         """Latest quote of a symbol; the latest that is of none of the sources which it is to be without."""
@@ -99,12 +108,12 @@ class Keys:
 
     def quotes(self, symbol: str) -> str:
         """Channel of the symbol's changes."""
-        return f"{self.prefix}market:quotes:{symbol}"
+        return f"{self._spoken}market:quotes:{symbol}"
 
     def channel(self, topic: str) -> str:
         """Channel of a topic: `AAPL` for its quotes, `AAPL/M1` for its bars."""
         symbol, _, interval = topic.partition("/")
-        return f"{self.prefix}market:bars:{symbol}:{interval}" if interval else self.quotes(symbol)
+        return f"{self._spoken}market:bars:{symbol}:{interval}" if interval else self.quotes(symbol)
 
     def forming(self, topic: str) -> str:
         """Newest bar of a series."""
@@ -128,4 +137,4 @@ class Keys:
 
     def heartbeat(self, hub: str) -> str:
         """Channel on which a hub hears itself, to know that the bus is alive."""
-        return f"{self.prefix}market:heartbeat:{hub}"
+        return f"{self._spoken}market:heartbeat:{hub}"

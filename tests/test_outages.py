@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from app import PREPARE_S
 from db.quotes import QuoteCache, QuoteEvent
-from db.redis import Keys
+from db.redis import Keys, database_of
 from market import Provenance, Quote, ServedFrom
 from tests.conftest import Running, smartfin
 from tests.fakes.kraken import FakeKraken
@@ -185,7 +185,7 @@ async def test_a_killed_connection_to_the_bus_is_healed_and_nothing_is_lost(stor
         running("--role", "api", **stores) as server,
         greeted(server.graphql) as client,
     ):
-        cache = QuoteCache(redis, Keys("sandbox"), 600)
+        cache = QuoteCache(redis, Keys("sandbox", database_of(redis)), 600)
 
         async def tick(number: int) -> None:
             now = datetime.now(UTC)

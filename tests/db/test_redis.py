@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from db import redis as client
-from db.redis import Patience, connect
+from db.redis import Keys, Patience, connect, database_of
 
 
 class Silent:
@@ -103,3 +103,17 @@ async def test_a_connection_that_was_lost_is_made_anew(redis_url: str) -> None:
         name = await redis.client_id()
         await other.client_kill_filter(_id=str(name))
         assert await redis.client_id() != name
+
+
+async def test_what_is_said_in_one_database_of_a_redis_is_not_heard_in_another(redis_url: str) -> None:
+    async with connect(redis_url) as first, connect(f"{redis_url}?db=9") as ninth, ninth.pubsub() as listening:
+        assert [database_of(redis) for redis in (first, ninth)] == [0, 9]
+        keys = {redis: Keys("test_redis", database_of(redis)) for redis in (first, ninth)}
+        own = keys[ninth]
+        channels = [own.quotes("A"), own.channel("A"), own.channel("A/M1"), own.heartbeat("x"), own.alert_fires]
+        await listening.subscribe(*channels)
+        for name in dict.fromkeys(channels):
+            assert await ninth.publish(name, b"") == 1
+            assert await first.publish(name.replace(":9:", ":"), b"") == 0
+        assert keys[first].quotes("A") == own.quotes("A").replace(":9:", ":")
+        assert keys[first].realtime("A") == own.realtime("A"), "keys are apart already"

@@ -13,7 +13,7 @@ from aiohttp import web
 from db.alert_bus import AlertBus
 from db.alerts import AlertStore, AlertTerms
 from db.database import Database
-from db.redis import Keys, connect
+from db.redis import Keys, connect, database_of
 from db.users import Account
 from errors import TooManyAlerts
 from market import AlertMetric, AlertOperator
@@ -203,7 +203,7 @@ async def test_each_alert_fires_once_though_the_server_is_killed(stores: dict[st
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
     database = Database(stores["DATABASE_URL"], "sandbox", 2)
     store, redis = AlertStore(database), connect(stores["REDIS_URL"])
-    bus = AlertBus(redis, Keys("sandbox"))
+    bus = AlertBus(redis, Keys("sandbox", database_of(redis)))
     environment = {**stores, "SMARTFIN_WEBHOOK_HOSTS": "127.0.0.1", "SMARTFIN_SANDBOX_TICKS_PER_SECOND": "10"}
     chance = random.Random(7)
     made: list[UUID] = []
