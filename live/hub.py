@@ -45,6 +45,7 @@ _AWAY = (RedisError, OSError, TimeoutError)
 class _Topic:
     mailboxes: dict[Mailbox, None] = field(default_factory=dict)
     is_asked: bool = False
+    """Whether a connection is told to follow it, or is about to be."""
     confirmed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -100,11 +101,7 @@ class Hub:
         for topic in watched:
             topic.mailboxes[mailbox] = None
         try:
-            fresh = [name for name, topic in zip(names, watched, strict=True) if not topic.is_asked]
-            for topic in watched:
-                topic.is_asked = True
-            if fresh:
-                await self._follow(fresh)
+            await self._follow([name for name, topic in zip(names, watched, strict=True) if not topic.is_asked])
             async with asyncio.timeout(CONFIRM_S):
                 for topic in watched:
                     await topic.confirmed.wait()
@@ -133,6 +130,8 @@ class Hub:
         async with self._redis.pubsub(push_handler_func=_as_it_came) as pubsub:
             async with self._commands:
                 self._followed.clear()
+                for topic in self._topics.values():
+                    topic.is_asked = True
                 await pubsub.subscribe(self._heartbeat, *self._channels(self._topics))
                 self._pubsub = pubsub
             self.connects += 1
@@ -219,7 +218,8 @@ class Hub:
         while not is_ending():
             with suppress(*_AWAY):
                 await self._redis.publish(self._heartbeat, b"")
-                await self._unfollow([symbol for symbol, topic in self._topics.items() if not topic.mailboxes])
+                await self._unfollow([name for name, topic in self._topics.items() if not topic.mailboxes])
+                await self._follow([name for name, topic in self._topics.items() if not topic.is_asked])
                 await self._demand(list(self._topics))
             if self._undecoded:
                 logger.warning("%d messages could not be decoded by now, the last %s", self.undecoded, self._undecoded)
@@ -231,25 +231,41 @@ class Hub:
         if scores := dict.fromkeys(symbols, until):
             await self._redis.zadd(self._keys.demand, scores)
 
-    async def _follow(self, symbols: list[str]) -> None:
-        # Where the connection is away, the next one follows every topic that there is.
-        with suppress(*_AWAY):
+    async def _follow(self, names: Sequence[str]) -> None:
+        """Ask for topics that nobody has asked for; with the next beat, where the bus takes no command now."""
+        if not names:
+            return
+        topics = [self._topics[name] for name in names]
+        for topic in topics:
+            topic.is_asked = True
+        try:
             async with self._commands:
-                if self._pubsub is not None:
-                    await _sent(self._pubsub.subscribe(*self._channels(symbols)))
-            await self._demand(symbols)
+                if self._pubsub is not None:  # else the next connection follows every topic that there is
+                    await _sent(self._pubsub.subscribe(*self._channels(names)))
+        except BaseException as error:  # who asks may also be cancelled, and others watch the same
+            for topic in topics:
+                topic.is_asked = False
+            if not isinstance(error, _AWAY):
+                raise
+        else:
+            with suppress(*_AWAY):
+                await self._demand(names)
 
-    async def _unfollow(self, symbols: list[str]) -> None:
+    async def _unfollow(self, names: Sequence[str]) -> None:
         """Leave what nobody has watched since the last beat: who comes back within one costs no command."""
-        if not symbols:
+        if not names:
             return
         async with self._commands:
-            gone = [symbol for symbol in symbols if not self._topics[symbol].mailboxes]
-            for symbol in gone:
-                del self._topics[symbol]
-                self._followed.pop(self._keys.channel(symbol).encode(), None)
+            gone = {name: topic for name in names if not (topic := self._topics[name]).mailboxes}
+            for topic in gone.values():  # who comes meanwhile asks anew
+                topic.is_asked = False
+                topic.confirmed.clear()
             if gone and self._pubsub is not None:
                 await _sent(self._pubsub.unsubscribe(*map(self._keys.channel, gone)))
+            for name, topic in gone.items():
+                if not topic.mailboxes:
+                    del self._topics[name]
+                    self._followed.pop(self._keys.channel(name).encode(), None)
 
 
 async def _sent(command: Awaitable[object]) -> None:

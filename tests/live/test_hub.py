@@ -79,6 +79,10 @@ async def subscriptions(redis: Redis, keys: Keys, symbols: Sequence[str]) -> lis
     return [count for _, count in await redis.pubsub_numsub(*map(keys.quotes, symbols))]
 
 
+async def subscribed(redis: Redis, keys: Keys, symbols: Sequence[str]) -> bool:
+    return all(await subscriptions(redis, keys, symbols))
+
+
 async def unsubscribed(redis: Redis, keys: Keys, symbols: Sequence[str]) -> bool:
     return not any(await subscriptions(redis, keys, symbols))
 
@@ -239,6 +243,39 @@ async def test_a_connection_that_is_dropped_as_it_is_written_to_is_one_that_is_a
         async with watching(hub, "B"):
             assert told == ["asked"], "and whoever watches is told nothing of it"
         await until(lambda: told == ["asked", "asked"])  # as the next beat leaves B
+
+
+async def test_a_bus_that_takes_no_command_for_a_moment_is_asked_again(
+    redis: Redis, hub: Hub, cache: QuoteCache, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "CONFIRM_S", 0.1)
+    async with watching(hub, "A"), watching(hub, "C") as kept:
+        patience = redis.connection_pool.connection_kwargs["retry"]
+        monkeypatch.setattr(patience, "_away_until", time.monotonic() + 3600)  # somebody met a Redis that was too slow
+        async with watching(hub, "B"), watching(hub, "B") as mailbox:
+            monkeypatch.setattr(patience, "_away_until", 0.0)
+            await until(lambda: subscribed(redis, keys, "B"))
+            await cache.write([event("B", 1, 1), event("C", 1, 1)], publish=True)
+            assert (await got(mailbox), await got(kept)) == (("B", 1, 1), ("C", 1, 1))
+        monkeypatch.setattr(patience, "_away_until", time.monotonic() + 3600)
+        await asyncio.sleep(hub_module.BEAT_S * 1.5)
+        monkeypatch.setattr(patience, "_away_until", 0.0)
+        await until(lambda: unsubscribed(redis, keys, "B"))
+        assert hub.connects == 1, "and nobody was cut off for it"
+
+
+async def test_who_gives_up_while_he_asks_takes_nothing_from_the_others(hub: Hub, cache: QuoteCache) -> None:
+    async with hub._commands:  # as while a connection is being made
+        first = asyncio.create_task(hub.subscribe("A"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(hub.subscribe("A"))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+    mailbox = await second
+    await cache.write([event("A", 1, 1)], publish=True)
+    assert await got(mailbox) == ("A", 1, 1)
+    mailbox.close()
 
 
 async def test_a_connection_that_is_cut_heals_and_the_state_is_read_again(own: Redis, keys: Keys) -> None:
