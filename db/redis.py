@@ -22,7 +22,7 @@ class Patience(Retry):
     """Asks once more where a connection was lost, as all are once Redis was started anew; never where it is too slow.
 
     Then nobody asks for PAUSE_S, and after that one task at a time, until it is answered. All connections of a client
-    share this. What is too slow is told by the clock: redis-py calls it a lost connection where one was being made.
+    share this.
     """
 
     def __init__(self) -> None:
@@ -37,17 +37,12 @@ class Patience(Retry):
         self, do: Any, fail: Any, is_retryable: Any = None, with_failure_count: bool = False
     ) -> Any:
         """As redis-py's. Raises ConnectionError at once where Redis was too slow a moment ago."""
-        began = time.monotonic()
         if self._away_until:
-            self._probe(began)
-
-        def is_quick(_: Exception) -> bool:
-            return time.monotonic() - began < 0.9 * TIMEOUT_S
-
+            self._probe(time.monotonic())
         try:
-            answer = await super().call_with_retry(do, fail, is_quick, with_failure_count)
+            answer = await super().call_with_retry(do, fail, is_retryable or _is_quick, with_failure_count)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            if not is_quick(error):
+            if not _is_quick(error):
                 self._away_until, self._probing = time.monotonic() + PAUSE_S, None
             raise
         if answer is not None:  # the kernel lets one connect to a Redis that is frozen
@@ -61,6 +56,11 @@ class Patience(Retry):
             self._away_until, self._probing = now + TIMEOUT_S + PAUSE_S, task
         elif task is not self._probing:
             raise RedisConnectionError(f"Redis did not answer within {TIMEOUT_S:g} s a moment ago")
+
+
+def _is_quick(error: Exception) -> bool:
+    """Whether it is no time-out, which redis-py calls a lost connection where one was being made."""
+    return not isinstance(error, RedisTimeoutError) and not isinstance(error.__cause__, RedisTimeoutError)
 
 
 def connect(url: str) -> Redis:

@@ -65,9 +65,7 @@ async def test_one_asks_whether_it_speaks_again_and_then_all_do(monkeypatch: pyt
     speaks = asyncio.Event()
 
     async def slow() -> None:
-        nonlocal now
-        now += client.TIMEOUT_S
-        raise RedisConnectionError("it was being connected to")
+        raise RedisConnectionError("it was being connected to") from RedisTimeoutError()
 
     async def answers() -> str:
         await speaks.wait()
@@ -96,6 +94,20 @@ async def test_one_asks_whether_it_speaks_again_and_then_all_do(monkeypatch: pyt
     speaks.set()
     assert await first == "PONG"
     assert await patience.call_with_retry(answers, lost) == "PONG"
+
+
+async def test_a_connection_that_is_lost_while_one_listens_says_nothing_of_the_others(redis_url: str) -> None:
+    async with connect(redis_url) as redis, redis.pubsub() as listening:
+        await listening.subscribe("test_redis")
+        await listening.get_message(timeout=1.0)
+        message = asyncio.create_task(listening.get_message(timeout=60.0))
+        await asyncio.sleep(client.TIMEOUT_S + 0.1)  # for so long nobody says anything
+        [heard] = [each["id"] for each in await redis.client_list(_type="pubsub") if each["sub"] == "1"]
+        await redis.client_kill_filter(_id=heard)
+        for _ in range(20):
+            assert await redis.ping()
+        message.cancel()
+        await asyncio.wait([message])
 
 
 async def test_a_connection_that_was_lost_is_made_anew(redis_url: str) -> None:
