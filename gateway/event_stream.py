@@ -92,8 +92,8 @@ class EventStreams:
             if run is not None:
                 run.close()
                 under_way.discard(run)
-            if not under_way:
-                self._under_way.pop(client, None)
+                if not under_way:
+                    self._under_way.pop(client, None)
             outbox.clear()
             for task in over:
                 task.cancel()
