@@ -90,7 +90,7 @@ class Runner:
         most = self._most_symbols[tier]
         if watched + more > most:
             raise TooManySymbols(
-                f"{watched} symbols are watched on this connection; with these {more} it would be more than {most}.",
+                f"{watched} symbols are watched already; with these {more} it would be more than {most}.",
                 limit=most,
             )
 
