@@ -9,6 +9,7 @@ import polars as pl
 from asyncpg import Connection, Range
 
 from db.archive import Archive
+from db.copyform import EPOCH_2000_US
 from db.database import Database
 from db.partitions import Partitions
 from market import BAR_SCHEMA, INSTANT, Interval, Window
@@ -107,8 +108,6 @@ _CLOSE_BEFORE = """
 """
 _CLOSE_WITHIN = timedelta(days=31)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
-_EPOCH_2000_US = 946_684_800_000_000
-"""What PostgreSQL counts instants from, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +313,7 @@ def _frame(buffers: Sequence[bytes], acting: Sequence[tuple[datetime, float, flo
         numbers = np.frombuffer(buffer, ">f8" if dtype == pl.Float64 else ">i8")[::-1]
         columns[name] = pl.Series(numbers.astype(numbers.dtype.newbyteorder("=")), nan_to_null=True)
     frame = pl.DataFrame(columns).with_columns(
-        (pl.col("time") + _EPOCH_2000_US).cast(INSTANT),
+        (pl.col("time") + EPOCH_2000_US).cast(INSTANT),
         pl.col("trades").replace(-1, None),
         split_factor=pl.lit(1.0),
         dividend=pl.lit(0.0),

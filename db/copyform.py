@@ -13,7 +13,7 @@ HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TAIL: Final = b"\xff\xff"
 """What stands before and after the rows of a COPY in binary: https://www.postgresql.org/docs/current/sql-copy.html."""
 
-_EPOCH_2000_US: Final = 946_684_800_000_000
+EPOCH_2000_US: Final = 946_684_800_000_000
 """What PostgreSQL counts instants from, in microseconds since 1970."""
 _GROUP: Final = 10_000
 """A digit of NUMERIC has this base."""
@@ -72,7 +72,7 @@ def _fields(column: pl.Series) -> Iterator[_Field]:
         yield column.name, f"S{size}", column[0] if column.n_unique() == 1 else column.to_list()
     else:
         yield f"{column.name} size", ">i4", 8
-        yield column.name, ">i8", column.to_physical().to_numpy() - (_EPOCH_2000_US if column.dtype == INSTANT else 0)
+        yield column.name, ">i8", column.to_physical().to_numpy() - (EPOCH_2000_US if column.dtype == INSTANT else 0)
 
 
 def _numeric(name: str, values: npt.NDArray[np.float64]) -> Iterator[_Field]:
