@@ -115,9 +115,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Frame and write the messages; nothing where the connection is closing."""
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
-        pieces: list[bytes] = []
-        for message in messages:
-            pieces += (frame_header(len(message)), message)
+        pieces = [piece for message in messages for piece in (frame_header(len(message)), message)]
         self.transport.write(b"".join(pieces))
 
     def close(self, code: int, reason: str) -> None:

@@ -79,7 +79,12 @@ class Mailbox:
         if event.order <= self._order.get(key, _NEVER):
             return
         self._order[key] = event.order
-        if not self._pending and self._reader is not None and self._offer(event):
+        # Most are not paced and have no use for `_offer`: a fan-out spends its time here.
+        if (
+            self._reader is not None
+            and not self._pending
+            and (self._offer(event) if self._spacing_s else self._reader.take(event))
+        ):
             return
         self.conflated += key in self._pending
         self._pending[key] = event
