@@ -1,13 +1,24 @@
-"""Many graphql-transport-ws clients on one loop, which count every frame and parse those of the first ten."""
+"""Many graphql-transport-ws clients on one loop, which count every frame and parse those of the first ten.
+
+    python -m bench.live_clients PORT < symbols.json
+
+A crowd in a process of its own, which parses nothing: what it reads delays nobody who measures. Its symbols are a list
+for each client; it prints a line once all are greeted, and how many frames they got once its input ends.
+"""
 
 import asyncio
 import base64
+import gc
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
+import uvloop
 
 PARSING: Final = 10
 SELECTION: Final = "symbol price change volume time"
@@ -21,9 +32,9 @@ def masked_text(message: Any) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """One client: subscribes as it connects, then counts."""
+    """One client: subscribes to each selection as it connects, then counts."""
 
-    def __init__(self, symbols: Sequence[str], *, parses: bool, selection: str = SELECTION) -> None:
+    def __init__(self, symbols: Sequence[str], selections: Sequence[str], *, parses: bool) -> None:
         self.subscribed = asyncio.get_running_loop().create_future()
         self.frames = 0
         self.latest: dict[str, float] = {}
@@ -34,7 +45,7 @@ class Client(asyncio.Protocol):
         self._parses = parses
         self._rest = b""
         self._is_open = False
-        self._query = f"subscription ($s: [Symbol!]!) {{ quotes(symbols: $s) {{ {selection} }} }}"
+        self._selections = selections
         self.symbols = symbols
 
     def connection_made(self, transport: Any) -> None:
@@ -64,9 +75,11 @@ class Client(asyncio.Protocol):
             if b" 101 " not in head:
                 raise ConnectionError(head.decode())
             self._is_open = True
-            subscribe = {"query": self._query, "variables": {"s": self.symbols}}
             self.transport.write(masked_text({"type": "connection_init"}))
-            self.transport.write(masked_text({"id": "1", "type": "subscribe", "payload": subscribe}))
+            for number, selection in enumerate(self._selections, 1):
+                query = f"subscription ($s: [Symbol!]!) {{ quotes(symbols: $s) {{ {selection} }} }}"
+                subscribe = {"query": query, "variables": {"s": self.symbols}}
+                self.transport.write(masked_text({"id": str(number), "type": "subscribe", "payload": subscribe}))
         at, end, frames = 0, len(data), 0
         while end - at >= 2:
             size, body = data[at + 1], at + 2
@@ -102,14 +115,20 @@ class Client(asyncio.Protocol):
 
 
 async def connected(
-    port: int, watched: Sequence[Sequence[str]], selections: Sequence[str] = (SELECTION,), parsing: int = PARSING
+    port: int,
+    watched: Sequence[Sequence[str]],
+    selections: Sequence[Sequence[str]] = ((SELECTION,),),
+    parsing: int = PARSING,
 ) -> list[Client]:
-    """A client for each list of symbols, all of them greeted; so many of them parse what they get."""
+    """A client for each list of symbols, all of them greeted; so many of them parse what they get.
+
+    Each subscribes to as many `selections` as there are in its turn.
+    """
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     for start in range(0, len(watched), 50):
         batch = [
-            Client(symbols, parses=number < parsing, selection=selections[number % len(selections)])
+            Client(symbols, selections[number % len(selections)], parses=number < parsing)
             for number, symbols in enumerate(watched[start : start + 50], start)
         ]
         for client in batch:
@@ -118,3 +137,44 @@ async def connected(
             await asyncio.gather(*(client.subscribed for client in batch))
         clients += batch
     return clients
+
+
+class Crowd:
+    """Clients in another process, all of them greeted; what they do after that is count."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def left(self) -> int:
+        """How many frames they got in all; they are gone."""
+        told, _ = self._process.communicate()
+        return int(told)
+
+
+@contextmanager
+def crowd(port: int, watched: Sequence[Sequence[str]]) -> Iterator[Crowd]:
+    """A client for each list of symbols."""
+    command = [sys.executable, "-m", "bench.live_clients", str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(orjson.dumps(watched) + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"greeted\n"
+            yield Crowd(process)
+        finally:
+            process.kill()
+
+
+async def _stay(port: int) -> None:
+    watched = orjson.loads(sys.stdin.readline())
+    clients = await connected(port, watched, parsing=0)
+    print("greeted", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    print(sum(client.frames for client in clients))
+
+
+if __name__ == "__main__":
+    gc.disable()
+    uvloop.run(_stay(int(sys.argv[1])))
