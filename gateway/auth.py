@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 from uuid import UUID
@@ -21,6 +22,8 @@ LOOK_S: Final = 60.0
 """How long a change of a user's tier, or his being barred, may go unnoticed."""
 
 MAX_CHARACTERS: Final = 8192
+LONGEST_ADDRESS: Final = 100
+"""Characters; no address has as many, but a proxy may say what it likes."""
 MAX_KNOWN: Final = 10_000
 
 _BEARER = re.compile(r"bearer +([\w~+/.-]+=*)", re.IGNORECASE | re.ASCII)  # RFC 6750, 2.1
@@ -34,10 +37,14 @@ def authorization_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 def address_of(scope: Scope) -> str:
     """Where a request comes from; of IPv6 the network of 64 bits, which is one customer of a provider."""
-    host: str = scope["client"][0] if scope.get("client") else ""
+    return _network_of(scope["client"][0][:LONGEST_ADDRESS] if scope.get("client") else "")
+
+
+@lru_cache(4096)
+def _network_of(host: str) -> str:
     try:
         address = ip_address(host.partition("%")[0])
-    except ValueError:  # a proxy may say what it likes
+    except ValueError:
         return host
     if isinstance(address, IPv4Address):
         return str(address)
