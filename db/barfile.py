@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from db.tabular import Tabular, open_tabular
-from db.timetext import AMBIGUOUS, calendar_date, instant
+from db.timetext import AMBIGUOUS, calendar_dates, instants
 from errors import StartError
 from market import INSTANT, Interval, parse_symbol
 
@@ -78,17 +78,14 @@ class BarFile:
 
     def _sort_out(self, rows: pl.DataFrame, now: datetime) -> BarBatch:
         rows = join_times(rows)
-        refuse_ambiguous(self._table.path, rows)
+        rows = rows.with_columns(at=(instants if self.interval.is_intraday else calendar_dates)(rows["written"]))
+        refuse_ambiguous(self._table.path, rows.filter(pl.col("at").is_null()))
         every = _EVERY[self.interval]
-        rows = (
-            rows.with_columns(
-                *(pl.col(name).cast(pl.Float64, strict=False).alias(f"{name}_number") for name in self._numbers),
-                self._symbols(rows),
-                at=(instant if self.interval.is_intraday else calendar_date)(pl.col("written")),
-            )
-            .with_columns(time=pl.col("at").dt.truncate(every))
-            .with_columns(end=pl.col("time").dt.offset_by(every))
-        )
+        rows = rows.with_columns(
+            *(pl.col(name).cast(pl.Float64, strict=False).alias(f"{name}_number") for name in self._numbers),
+            self._symbols(rows),
+            time=pl.col("at").dt.truncate(every),
+        ).with_columns(end=pl.col("time").dt.offset_by(every))
         faults = list(self._faults(now))
         # Reasons are put into words for the rows that need one only; there are few, and words are slow.
         lost = pl.any_horizontal(condition for condition, _ in faults).fill_null(value=False)

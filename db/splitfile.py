@@ -7,11 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from db.barfile import given_symbol, join_times, refuse_ambiguous, time_columns
 from db.tabular import Rejected, open_tabular
-from db.timetext import calendar_date
+from db.timetext import calendar_dates
 from market import parse_symbol
 
 _SPELLINGS: Final = {
@@ -52,7 +50,7 @@ def read_splits(path: Path, symbol: str | None = None) -> tuple[list[Split], lis
     for batch in table.batches(columns):
         rows = join_times(batch)
         refuse_ambiguous(path, rows)
-        for row in rows.with_columns(date=calendar_date(pl.col("written"))).iter_rows(named=True):
+        for row in rows.with_columns(date=calendar_dates(rows["written"])).iter_rows(named=True):
             try:
                 splits.append(_split(row, given))
             except ValueError as error:

@@ -1,5 +1,7 @@
 """Times as files write them."""
 
+import re
+from collections.abc import Callable
 from typing import Final
 
 import polars as pl
@@ -20,11 +22,56 @@ AMBIGUOUS: Final = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}\b"
 """A date that begins with its day to some, with its month to others."""
 
 
-def instant(text: pl.Expr) -> pl.Expr:
-    """The instant in UTC: a date, a date with a time, or the seconds or milliseconds since 1970; else null.
+def instants(texts: pl.Series) -> pl.Series:
+    """The instants in UTC: of a date, a date with a time, or the seconds or milliseconds since 1970; else null.
 
     A time without `Z` or an offset is in UTC.
     """
+    alike = _written_alike(texts)
+    return _each(texts, _instant) if alike is None else alike
+
+
+def calendar_dates(texts: pl.Series) -> pl.Series:
+    """00:00 UTC of the dates as they are written, whatever the time and the offset beside them; else null.
+
+    Seconds and milliseconds since 1970 have the date that they have in UTC.
+    """
+    alike = _written_alike(texts)
+    return _each(texts, _calendar_date) if alike is None else alike.dt.truncate("1d")
+
+
+def _written_alike(texts: pl.Series) -> pl.Series | None:
+    """The instants, in a third of the time, where all are in UTC and written as the first; None where one is not."""
+    first = texts.drop_nulls().first()
+    form = _form(first) if isinstance(first, str) else None
+    if form is None:
+        return None
+    # Formats let more pass than may: a single digit, a sign, second 60.
+    alike = _each(
+        texts,
+        lambda text: pl.when(text.str.contains(_WRITTEN)).then(
+            text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False, cache=False)
+        ),
+    )
+    return alike if alike.null_count() == texts.null_count() else None
+
+
+def _form(text: str) -> str | None:
+    """The text as a format of strptime; None where it is no date, or has a part of a second or an offset."""
+    found = re.fullmatch(_WRITTEN, text)
+    if found is None or any(part.strip("0.") for part in found.group(7, 9, 10) if part):
+        return None
+    places = [(*found.span(group), letter) for group, letter in enumerate("YmdHMS", 1) if found[group]]
+    for start, end, letter in reversed(places):
+        text = f"{text[:start]}%{letter}{text[end:]}"
+    return text
+
+
+def _each(texts: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    return texts.to_frame("text").select(read(pl.col("text"))).to_series()
+
+
+def _instant(text: pl.Expr) -> pl.Expr:
     part = text.str.extract_groups(_WRITTEN)
     hour, minute, second, hours_ahead, minutes_ahead = (
         part.struct.field(group).cast(pl.Int64).fill_null(0) for group in ("4", "5", "6", "9", "10")
@@ -35,11 +82,7 @@ def instant(text: pl.Expr) -> pl.Expr:
     return pl.coalesce((_date(part).cast(pl.Int64) + clock).cast(INSTANT), _epoch(text))
 
 
-def calendar_date(text: pl.Expr) -> pl.Expr:
-    """00:00 UTC of the date as it is written, whatever the time and the offset beside it; else null.
-
-    Seconds and milliseconds since 1970 have the date that they have in UTC.
-    """
+def _calendar_date(text: pl.Expr) -> pl.Expr:
     return pl.coalesce(_date(text.str.extract_groups(_WRITTEN)), _epoch(text).dt.truncate("1d"))
 
 
