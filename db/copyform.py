@@ -1,6 +1,6 @@
 """Rows as COPY reads them: in binary where that is exact, which takes PostgreSQL less work than text, or as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +22,7 @@ _EXACT: Final = 10**15
 _DECIMALS: Final = np.array([len(f"{group:04d}".rstrip("0")) for group in range(_GROUP)], dtype=">i2")
 
 _Field = tuple[str, Any, Any]
-"""Name, type and values of a part of each row."""
+"""Name, type and values of a part of each row; one value where all have the same."""
 
 
 def as_text(rows: pl.DataFrame) -> bytes:
@@ -45,21 +45,32 @@ def as_binary(rows: pl.DataFrame) -> bytes | None:
     """
     if any(column.null_count() for column in rows):
         return None
-    texts = [pl.col(name).str.len_bytes() for name, dtype in rows.schema.items() if dtype == pl.String]
-    parts = []
     # Where all texts are as long, so are all rows.
-    for _, alike in rows.group_by(texts):
+    sizes = rows.select(pl.col(pl.String).str.len_bytes())
+    parts = [rows] if sizes.min().equals(sizes.max()) else [alike for _, alike in rows.group_by(sizes.get_columns())]
+    packed = []
+    for alike in parts:
         fields: list[_Field] = [("columns", ">i2", rows.width)]
         for column in alike:
             found = list(_fields(column))
             if not found:
                 return None
             fields.extend(found)
-        packed = np.empty(alike.height, [(name, dtype) for name, dtype, _ in fields])
-        for name, _, values in fields:
+        packed.append(_packed(alike.height, fields))
+    return b"".join(packed)
+
+
+def _packed(height: int, fields: Sequence[_Field]) -> bytes:
+    row = np.empty(1, [(name, dtype) for name, dtype, _ in fields])
+    # What is the same in all rows, half of all, is written into the first alone and then copied with it.
+    for name, _, values in fields:
+        if isinstance(values, int | str):
+            row[name] = values
+    packed = np.repeat(row, height)
+    for name, _, values in fields:
+        if not isinstance(values, int | str):
             packed[name] = values
-        parts.append(packed.tobytes())
-    return b"".join(parts)
+    return packed.tobytes()
 
 
 def _fields(column: pl.Series) -> Iterator[_Field]:
@@ -101,7 +112,7 @@ def _numeric(name: str, values: npt.NDArray[np.float64]) -> Iterator[_Field]:
     yield f"{name} size", ">i4", 8 + 2 * len(groups)
     yield f"{name} groups", ">i2", len(groups)
     yield f"{name} weight", ">i2", wholes - 1
-    yield f"{name} sign", ">i2", np.where(values < 0, 0x4000, 0)
+    yield f"{name} sign", ">i2", np.where(values < 0, 0x4000, 0) if values.min() < 0 else 0
     yield f"{name} decimals", ">i2", decimals
     for place, group in enumerate(reversed(groups)):
         yield f"{name} {place}", ">i2", group

@@ -356,18 +356,24 @@ def _batch(batch: BarBatch, form: Callable[[pl.DataFrame], pl.DataFrame]) -> _Ba
     bars = form(batch.bars.rename(_COLUMNS))
     # A column without a value would be read for every row all the same.
     bars = bars.select(column for column in bars if column.null_count() < bars.height)
-    months = list(bars.group_by(pl.col("period_start").dt.truncate("1mo"))) if bars.width else []
-    told = {month: as_binary(rows) for (month,), rows in months}
+    months = _by_month(bars) if bars.width else {}
+    told = {month: as_binary(rows) for month, rows in months.items()}
     binary = {month: rows for month, rows in told.items() if rows is not None}
     is_binary = len(binary) == len(months)
     return _Batch(
         rows=batch.bars.height + batch.rejected.height,
-        bars=binary if is_binary else {month: as_text(rows) for (month,), rows in months},
+        bars=binary if is_binary else {month: as_text(rows) for month, rows in months.items()},
         is_binary=is_binary,
         columns=bars.columns,
         spans={symbol: _Span(*span) for symbol, *span in found.rows()},
         rejected=batch.rejected,
     )
+
+
+def _by_month(bars: pl.DataFrame) -> dict[datetime, pl.DataFrame]:
+    month = pl.col("period_start").dt.truncate("1mo").alias("month")
+    parts = bars.with_columns(month).partition_by("month", include_key=False, as_dict=True)
+    return {first: rows for (first,), rows in parts.items()}
 
 
 def _rejected(rows: pl.DataFrame) -> list[Rejected]:
