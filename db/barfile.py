@@ -87,16 +87,16 @@ class BarFile:
             time=pl.col("at").dt.truncate(every),
         ).with_columns(end=pl.col("time").dt.offset_by(every))
         faults = list(self._faults(now))
-        # Reasons are put into words for the rows that need one only; there are few, and words are slow.
-        lost = pl.any_horizontal(condition for condition, _ in faults).fill_null(value=False)
-        reason = pl.coalesce(pl.when(condition).then(words) for condition, words in faults)
+        lost = rows.select(pl.any_horizontal(condition for condition, _ in faults).fill_null(value=False)).to_series()
         values = [
             pl.col(f"{name}_number").alias(name) if name in self._columns else pl.lit(None, pl.Float64).alias(name)
             for name in _NUMBERS
         ]
+        # Reasons are put into words for the rows that need one only; there are few, and words are slow.
+        reason = pl.coalesce(pl.when(condition).then(words) for condition, words in faults)
         return BarBatch(
-            bars=rows.filter(~lost)
-            .select("line", pl.col("canonical").alias("symbol"), "time", *values)
+            bars=rows.select("line", pl.col("canonical").alias("symbol"), "time", *values)
+            .filter(~lost)
             .with_columns(pl.col("trades").cast(pl.Int64)),
             rejected=rows.filter(lost).select(
                 "line", reason.alias("reason"), pl.col("canonical").alias("symbol"), "time"
