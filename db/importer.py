@@ -271,12 +271,13 @@ class _Taking:
             spans[symbol] = _Span(min(known.first, span.first), max(known.last, span.last), known.bars + span.bars)
 
     async def _copy_to(self, table: str, batch: "_Batch", months: Iterable[datetime]) -> None:
-        rows = b"".join(batch.bars[month] for month in months)
+        rows = [batch.bars[month] for month in months]
         if batch.is_binary:
-            rows = HEAD + rows + TAIL
+            rows = [HEAD, *rows, TAIL]
         # As a memoryview asyncpg sends it; bytes would be the name of a file, and a file is read in threads.
+        source = memoryview(b"".join(rows))
         await self.connection.copy_to_table(
-            table, source=memoryview(rows), columns=batch.columns, format="binary" if batch.is_binary else "text"
+            table, source=source, columns=batch.columns, format="binary" if batch.is_binary else "text"
         )
 
     async def merged(self) -> _Taken:
