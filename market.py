@@ -255,6 +255,11 @@ class Provenance:
         return max(0.0, (datetime.now(UTC) - self.received_at).total_seconds())
 
 
+@lru_cache(10_000)
+def _decimal(previous_close: float) -> Decimal:
+    return Decimal(repr(previous_close))  # which is asked for with each tick of a day
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """The latest state of one symbol. None means unknown, never zero.
@@ -285,7 +290,7 @@ class Quote:
         """Price - previous_close, exact in decimal: rounded to the decimals that the two prices have."""
         if self.previous_close is None:
             return None
-        return float(Decimal(repr(self.price)) - Decimal(repr(self.previous_close)))
+        return float(Decimal(repr(self.price)) - _decimal(self.previous_close))
 
     @property
     def change_percent(self) -> float | None:

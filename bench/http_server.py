@@ -1,11 +1,14 @@
 """The server of `bench.http`: the same from ours, from stock Strawberry and from hand-written REST.
 
-python -m bench.http_server
+python -m bench.http_server [plain]
+
+As SmartFin's own server does, it takes what is there at the start out of garbage collection; not as a plain one.
 """
 
 import gc
 import random
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -262,6 +265,7 @@ if __name__ == "__main__":
         print(listening.getsockname()[1], flush=True)
         config = uvicorn.Config(application(), loop="uvloop", http="httptools", access_log=False, log_level="warning")
         config.load()
-        gc.collect()  # as SmartFin's server does, for the peers too
-        gc.freeze()
+        if sys.argv[1:] != ["plain"]:
+            gc.collect()
+            gc.freeze()
         uvicorn.Server(config).run(sockets=[listening])
