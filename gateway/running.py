@@ -159,7 +159,7 @@ class Run:
             outbox.wait(self)
             return False
         assert self._selection is not None
-        answer = event.answers.get(self._selection)
+        answer = event.answers.get(self._selection)  # without a call, where another client had it made
         if not isinstance(answer, bytes):
             answer = self._selection.answer(event)
         if event.came_at is not None:  # the first of those who watch it times its way for all of them
