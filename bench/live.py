@@ -4,8 +4,8 @@
 
 Each server is a process of its own whose CPU time is read from the system; they take turns, with the same clients in
 each round, and who has no turn is told nothing. The clients, in this process, count every frame, and ten of each crowd
-parse each; ticks go over a real Valkey, so many ahead of what has come back that each client has 16 on the way, whether
-all of them are for all (L1) or each is for 20 of 500 (L2).
+parse each. Ticks go over a real Valkey, each time as many at once as make 16 for each client, whether all of them are
+for all (L1) or each is for 20 of 500 (L2), and the next once these have come back.
 """
 
 import argparse
@@ -25,24 +25,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import hiredis
 import orjson
 import psutil
 import uvloop
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 
 from bench.live_clients import PARSING, Client, connected
 from bench.live_server import keys
 from bench.peers import table
 from db.embedded import embedded
-from db.quotes import QuoteCache, QuoteEvent
+from db.quotes import QuoteCache, QuoteEvent, encode_event
 from db.redis import connect
 from market import Provenance, Quote, ServedFrom
 
-AHEAD: Final = 16
-"""Messages on the way to each client."""
-
-AT_ONCE: Final = 4
-"""Of them, how many are published together."""
+AT_ONCE: Final = 16
+"""Messages that each client gets of what is published together, on average."""
 
 STEP_S: Final = 0.01
 """The steps in which the system counts a process's CPU time: what took less may read as nothing."""
@@ -90,13 +88,34 @@ class Ticks:
 
     def __init__(self, redis: Redis, kind: str) -> None:
         self.number = 0
-        self._cache = QuoteCache(redis, keys(kind), 3600)
+        self._redis = redis
+        self._keys = keys(kind)
+        self._cache = QuoteCache(redis, self._keys, 3600)
+        self._connection: Connection | None = None
         now = datetime.now(UTC)
         self._told = Provenance(source="bench", served_from=ServedFrom.LIVE, received_at=now)
         self._now = now
 
     async def publish(self, symbols: Sequence[str]) -> None:
-        """One tick of each symbol."""
+        """One tick of each symbol, kept and told as SmartFin's collector does."""
+        await self._cache.write(self._made(symbols), publish=True)
+
+    def packed(self, symbols: Sequence[str]) -> bytes:
+        """One tick of each symbol, as commands: to make them takes longer than a server may need to fan them out."""
+        commands: Any = ((b"PUBLISH", self._channel(event), encode_event(event)) for event in self._made(symbols))
+        return b"".join(map(hiredis.pack_command, commands))
+
+    async def send(self, packed: bytes) -> None:
+        """Publish what was packed; it is not kept, and Redis says nothing of it."""
+        if self._connection is None:
+            self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            await self._connection.send_command("CLIENT", "REPLY", "OFF")
+        await self._connection.send_packed_command(packed, check_health=False)
+
+    def _channel(self, event: QuoteEvent) -> bytes:
+        return self._keys.quotes(event.quote.symbol).encode()
+
+    def _made(self, symbols: Sequence[str]) -> list[QuoteEvent]:
         events = []
         for symbol in symbols:
             self.number += 1
@@ -109,7 +128,7 @@ class Ticks:
                 previous_close=100.0,
             )
             events.append(QuoteEvent(1, self.number, quote))
-        await self._cache.write(events, publish=True)
+        return events
 
 
 @dataclass(frozen=True)
@@ -126,23 +145,21 @@ async def fan_out(server: Server, ticks: Ticks, clients: Sequence[Client], secon
     """Messages per second of the server's CPU time."""
     symbols = sorted({symbol for client in clients for symbol in client.symbols})
     share = len(symbols) / statistics.mean(len(client.symbols) for client in clients)
-    ahead, batch = AHEAD * share, int(AT_ONCE * share)
+    parsed = {symbol for client in clients[:PARSING] for symbol in client.symbols}
     before = await _settled(clients)
     counted = server.traffic()["messages"]
     faults = _faults(clients)
     start = time.monotonic()
     cpu_s = server.cpu_s()
     chance = random.Random(1)
-    heard = 0.0
-    waited = time.monotonic()
+    last = 0.0
     while time.monotonic() - start < seconds:
-        await ticks.publish([chance.choice(symbols) for _ in range(batch)])
-        while ticks.number - (newest := _newest(clients)) > ahead:
-            if newest > heard:
-                heard, waited = newest, time.monotonic()
-            elif time.monotonic() - waited > 5:
-                raise TimeoutError("nothing comes any more")
-            await asyncio.sleep(0)
+        told = [chance.choice(symbols) for _ in range(int(AT_ONCE * share))]
+        packed = ticks.packed(told)
+        await _heard(clients, last)
+        await ticks.send(packed)
+        first = ticks.number - len(told) + 1
+        last = max((number for number, symbol in enumerate(told, first) if symbol in parsed), default=last)
     messages = await _settled(clients) - before
     cpu_s = server.cpu_s() - cpu_s
     return Measured(
@@ -165,8 +182,15 @@ def _faults(clients: Sequence[Client]) -> int:
     return sum(client.faults for client in clients)
 
 
-def _newest(clients: Sequence[Client]) -> float:
-    return max(max(client.latest.values(), default=0.0) for client in clients[:PARSING])
+async def _heard(clients: Sequence[Client], price: float) -> None:
+    """Wait until the price has come to those who parse."""
+    heard, at = 0.0, time.monotonic()
+    while (newest := max(max(client.latest.values(), default=0.0) for client in clients[:PARSING])) < price:
+        if newest > heard:
+            heard, at = newest, time.monotonic()
+        elif time.monotonic() - at > 5:
+            raise TimeoutError("nothing comes any more")
+        await asyncio.sleep(0)
 
 
 async def answers(port: int) -> None:
