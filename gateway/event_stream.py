@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -112,11 +112,11 @@ class _Events:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
 
-    def next(self, payload: bytes) -> None:
-        self.outbox.send(b"event: next\ndata: %b\n\n" % payload)
+    def next(self, payloads: Sequence[bytes]) -> None:
+        self.outbox.send_all((b"event: next\ndata: ", payloads, b"\n\n"))
 
     def error(self, payload: bytes) -> None:
-        self.next(b'{"errors":%b}' % payload)
+        self.next([b'{"errors":%b}' % payload])
         self.complete()
 
     def complete(self) -> None:

@@ -6,6 +6,7 @@ In: `subscribe` and `unsubscribe` with `symbols`, `ping` (with `authorization`, 
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Final
@@ -184,7 +185,11 @@ class _Quotes:
         self.outbox = outbox
         self._symbol = symbol
 
-    def next(self, payload: bytes) -> None:
+    def next(self, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
+            self._next(payload)
+
+    def _next(self, payload: bytes) -> None:
         # The payload is made once for all clients, so it is cut and not read.
         if payload.startswith(_BEFORE):
             quote = payload[len(_BEFORE) : -len(_AFTER)]

@@ -6,10 +6,13 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import dropwhile
+from operator import is_not
 from typing import Final, Protocol
 
 from gateway.meter import Histogram
-from gateway.wire import Wire
+from gateway.wire import Batch, Wire
 from live.mailbox import Mailbox
 
 logger = logging.getLogger(__name__)
@@ -92,92 +95,122 @@ class Flusher:
 
     def _flush(self) -> None:
         filled, self._filled = self._filled, []
-        for outbox in filled:
-            try:
-                outbox.flush()
-            except Exception:  # one connection's fault is not that of the others
-                logger.exception("a connection could not be written to, and is closed")
-                outbox.give_up()
+        now = asyncio.get_running_loop().time
+        self._free_at = now() + FLUSH_S  # for those who have more to send than goes now
+        # One step after the other: to write costs more where the clients have gone to sleep since the last write.
+        for step in (Outbox.gather, Outbox.flush):
+            for outbox in filled:
+                try:
+                    step(outbox)
+                except Exception:  # one connection's fault is not that of the others
+                    logger.exception("a connection could not be written to, and is closed")
+                    outbox.give_up()
         if self._traffic.unsent:
             self._traffic.written()
-        self._free_at = asyncio.get_running_loop().time() + FLUSH_S
+        self._free_at = now() + FLUSH_S
 
 
 class Outbox:
     """The messages of one connection, in order; who has too many waiting is closed, and may come back.
 
     Answers, errors and what must not be dropped are sent in any case; a subscription of the latest state looks at
-    `has_room` first, and is drained in turn with the others once there is some.
+    `room` first, and is drained in turn with the others once there is some.
     """
 
     __slots__ = (
+        "_batches",
         "_cap_bytes",
         "_flusher",
         "_is_closed",
         "_is_filled",
-        "_is_writable",
-        "_messages",
-        "_size",
         "_traffic",
         "_waiting",
         "_wire",
-        "has_room",
+        "is_writable",
+        "room",
     )
 
     def __init__(self, wire: Wire, flusher: Flusher, cap_bytes: int, traffic: Traffic) -> None:
-        self.has_room = True
-        """Whether what can wait may be sent now."""
         self._wire = wire
         self._flusher = flusher
         self._cap_bytes = cap_bytes
         self._traffic = traffic
-        self._messages: list[bytes] = []
-        self._size = 0
+        self._batches: list[Batch] = []
         self._is_closed = False
         self._is_filled = False
-        self._is_writable = True
+        self.is_writable = True
+        """Whether the client reads."""
+        self.room = ROOM_BYTES
+        """How many bytes of what can wait may be sent before the next write, where the client reads at all."""
         self._waiting: dict[Waiting, None] = {}
         wire.on_writable = self._turned
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what can wait may be sent now."""
+        return self.room > 0 and self.is_writable
+
+    def wake(self, mailbox: Mailbox) -> None:
+        """Drain the mailbox before the next write; now where the client does not read, so that it keeps the latest."""
+        if self.is_writable:
+            self._waiting[mailbox] = None
+            if not self._is_filled:
+                self._fill()
+        else:
+            mailbox.drain()
+
     def wait(self, waiting: Waiting) -> None:
-        """Drain the one that waits as soon as there is room."""
+        """Drain the one that waits before the next write, or as soon as there is room."""
         self._waiting[waiting] = None
+        if self.is_writable and not self._is_filled:
+            self._fill()
 
     def send(self, message: bytes) -> None:
         """Send the message after those before it; nothing follows a close."""
+        self.send_all((b"", (message,), b""))
+
+    def send_all(self, batch: Batch) -> None:
+        """Send the messages after those before them; nothing follows a close."""
         if self._is_closed:
             return
-        self._messages.append(message)
-        self._size += len(message)
-        if self._size >= ROOM_BYTES:
-            self.has_room = False
-        if self._is_writable:
+        head, bodies, tail = batch
+        size = len(bodies) * (len(head) + len(tail))
+        for body in bodies:
+            size += len(body)
+        self.room -= size
+        is_alone = not self._batches and len(bodies) == 1
+        self._batches.append(batch)
+        if self.is_writable:
             if not self._is_filled:
-                self._is_filled = True
-                self._flusher.add(self)
-        elif self._size > self._cap_bytes and len(self._messages) > 1:
+                self._fill()
+        elif ROOM_BYTES - self.room > self._cap_bytes and not is_alone:
             # One that is alone may be as large as it likes: nobody is slow for not having read it yet.
             self.close(TRY_AGAIN_LATER, f"Over {self._cap_bytes} bytes wait to be read; connect again.")
 
+    def gather(self) -> None:
+        """Give those who wait their turn, while there is room."""
+        if self._waiting and self.is_writable:
+            waiting, self._waiting = self._waiting, {}
+            for one in waiting:
+                if self.room > 0 and self.is_writable:
+                    one.drain()
+                else:
+                    self._put_off(waiting, one)
+                    break
+
     def flush(self) -> None:
-        """Write what waits, as far as the client reads; then give those who wait their turn."""
+        """Write what is to be sent, if the client reads."""
         self._is_filled = False
-        if not self._is_writable:
-            return
-        if self._messages:
-            messages, self._messages, self._size = self._messages, [], 0
-            self._traffic.messages += len(messages)
-            self._wire.write(messages)  # which may find that it can take no more
-        self.has_room = self._is_writable
-        if self._waiting and self.has_room:
-            self._take_turns()
+        if self._batches and self.is_writable:
+            batches, self._batches, self.room = self._batches, [], ROOM_BYTES
+            self._traffic.messages += self._wire.write(batches)  # which may find that it can take no more
+        if self._waiting and self.is_writable:
+            self._fill()
 
     def _turned(self, is_writable: bool) -> None:
-        self._is_writable = is_writable
-        if is_writable:
-            self.flush()
-        else:
-            self.has_room = False
+        self.is_writable = is_writable
+        if is_writable and not self._is_filled:
+            self._fill()
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what was written."""
@@ -197,16 +230,16 @@ class Outbox:
     def clear(self) -> None:
         """Forget what waits, and take no more: nobody is there to read it."""
         self._is_closed = True
-        self.has_room = False
-        self._messages.clear()
+        self._batches.clear()
         self._waiting.clear()
-        self._size = 0
+        self.is_writable = False
         self._wire.on_writable = None
 
-    def _take_turns(self) -> None:
-        waiting, self._waiting = list(self._waiting), {}
-        for turn, one in enumerate(waiting):
-            if not self.has_room:  # whoever was not served comes first the next time
-                self._waiting = dict.fromkeys(waiting[turn:]) | self._waiting
-                return
-            one.drain()
+    def _fill(self) -> None:
+        self._is_filled = True
+        self._flusher.add(self)
+
+    def _put_off(self, waiting: dict[Waiting, None], first: Waiting) -> None:
+        """Whoever was not served comes first the next time."""
+        if not self._is_closed:
+            self._waiting = dict.fromkeys(dropwhile(partial(is_not, first), waiting)) | self._waiting

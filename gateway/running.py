@@ -36,8 +36,8 @@ class Sink(Protocol):
     outbox: Outbox
     """Through which they go: has it no room, what can be replaced by a later state waits."""
 
-    def next(self, payload: bytes) -> None:
-        """Send a result."""
+    def next(self, payloads: Sequence[bytes]) -> None:
+        """Send results."""
         ...
 
     def error(self, payload: bytes) -> None:
@@ -150,27 +150,31 @@ class Run:
         finally:
             self.task = None
 
-    def take(self, event: Event) -> bool:
-        """Send what the event means to this client, if there is room; as a mailbox's reader."""
+    def take(self, events: Sequence[Event]) -> int:
+        """Send what the events mean to this client, as far as there is room; as a mailbox's reader."""
         if self._is_answering:
-            return False
-        outbox = self._sink.outbox
-        if not outbox.has_room:
-            outbox.wait(self)
-            return False
-        assert self._selection is not None
-        answer = event.answers.get(self._selection)  # without a call, where another client had it made
-        if not isinstance(answer, bytes):
-            answer = self._selection.answer(event)
-        if event.came_at is not None:  # the first of those who watch it times its way for all of them
-            self._runner.traffic.unsent.append(event.came_at)
-            event.came_at = None
-        if isinstance(answer, bytes):
-            self._sink.next(answer)
-        else:
-            self._is_answering = True
-            answer.add_done_callback(self._answered)
-        return True
+            return 0
+        selection, outbox = self._selection, self._sink.outbox
+        room = outbox.room if outbox.is_writable else 0
+        taken = 0
+        answers: list[bytes] = []
+        for event in events:
+            if room <= 0:
+                outbox.wait(self)
+                break
+            taken += 1
+            answer = event.answers.get(selection)  # without a call, where another client had it made
+            if answer.__class__ is not bytes:
+                answer = self._made(event)
+                if not isinstance(answer, bytes):
+                    self._is_answering = True
+                    answer.add_done_callback(self._answered)
+                    break
+            answers.append(answer)
+            room -= len(answer)
+        if answers:
+            self._sink.next(answers)
+        return taken
 
     def end(self) -> None:
         """Nothing more will come; as a mailbox's reader."""
@@ -194,6 +198,13 @@ class Run:
             self._mailbox.close()
             self._mailbox = None
 
+    def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
+        assert self._selection is not None
+        if event.came_at is not None:  # the first of those who watch it times its way for all of them
+            self._runner.traffic.unsent.append(event.came_at)
+            event.came_at = None
+        return self._selection.answer(event)
+
     async def _answer(self, operation: Operation, request: GraphQLRequest, context: Context) -> None:
         settings = self._runner.settings
         limit_s = settings.request_timeout_seconds
@@ -202,7 +213,7 @@ class Run:
                 result = await executed(operation, request.variables, context, suggestions=settings.suggestions)
         except TimeoutError:
             raise TookTooLong(f"It took longer than {limit_s:g} s; ask for less.", limit=limit_s) from None
-        self._sink.next(encoded(result, operation.timed))
+        self._sink.next([encoded(result, operation.timed)])
         self._sink.complete()
 
     async def _subscribe(
@@ -233,7 +244,7 @@ class Run:
                 raise
             self._mailbox = source
             self._runner.traffic.mailboxes.add(source)
-            source.read_by(self)
+            source.read_by(self, self._sink.outbox.wake)
             return None
         streaming: AsyncGenerator[Any, None] = source
         return streaming
@@ -255,7 +266,7 @@ class Run:
                         self._sink.outbox.wait(self)
                         await self._room
                     answer = self._selection.answer(Event("", (0, 0), payload))
-                    self._sink.next(answer if isinstance(answer, bytes) else await answer)
+                    self._sink.next([answer if isinstance(answer, bytes) else await answer])
             self._sink.complete()
         finally:
             self._runner.traffic.streams -= 1
@@ -263,7 +274,7 @@ class Run:
     def _answered(self, answer: "asyncio.Task[bytes]") -> None:
         self._is_answering = False
         if self._mailbox is not None and not answer.cancelled():
-            self._sink.next(answer.result())
+            self._sink.next([answer.result()])
             self._mailbox.drain()
 
 

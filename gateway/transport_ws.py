@@ -1,6 +1,7 @@
 """graphql-transport-ws, state by state (github.com/enisdenjo/graphql-ws, PROTOCOL.md)."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -161,8 +162,8 @@ class _Messages:
         self._name = name
         self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(name)
 
-    def next(self, payload: bytes) -> None:
-        self.outbox.send(b"".join((self._head, payload, b"}")))
+    def next(self, payloads: Sequence[bytes]) -> None:
+        self.outbox.send_all((self._head, payloads, b"}"))
 
     def error(self, payload: bytes) -> None:
         self._connection.forget(self._name)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
@@ -14,6 +14,13 @@ CLOSE_S: Final = 5.0
 """How long a client may take to answer a close, and to read what is still on its way, before it is cut off."""
 
 _EXTENSION: Final = "smartfin.wire"
+
+
+Batch: TypeAlias = tuple[bytes, Sequence[bytes], bytes]
+"""Messages, each UTF-8 text, that begin and end alike: what they begin with, what is between, what they end with.
+
+What is between is shared with other clients, and copied only as it is written.
+"""
 
 
 class Listener(Protocol):
@@ -35,8 +42,8 @@ class Wire(Protocol):
     farewell: Callable[[], bytes] | None
     """Makes the message that is sent before the server closes the connection as it ends."""
 
-    def write(self, messages: Sequence[bytes]) -> None:
-        """Send the messages, each UTF-8 text, in this order."""
+    def write(self, batches: Sequence[Batch]) -> int:
+        """Send the messages in this order, and say how many they are: none where the connection is closing."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -111,12 +118,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
 
-    def write(self, messages: Sequence[bytes]) -> None:
-        """Frame and write the messages; nothing where the connection is closing."""
+    def write(self, batches: Sequence[Batch]) -> int:
+        """Frame and write the messages."""
         if self.close_sent or self.disconnected or self.transport.is_closing():
-            return
-        pieces = [piece for message in messages for piece in (frame_header(len(message)), message)]
+            return 0
+        pieces: list[bytes] = []
+        for head, bodies, tail in batches:
+            around = len(head) + len(tail)
+            for body in bodies:
+                pieces += (frame_header(around + len(body)), head, body, tail)
         self.transport.write(b"".join(pieces))
+        return len(pieces) // 4
 
     def close(self, code: int, reason: str) -> None:
         """Close with the code, and cut the client off if it does not answer."""
@@ -158,7 +170,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Called by the server as it ends: the client is told to come back."""
         if self.handshake_complete:
             if self.farewell is not None:
-                self.write([self.farewell()])
+                self.write([(b"", (self.farewell(),), b"")])
             self.close(1012, "Service restart")
         else:
             self._turn_away()
@@ -209,9 +221,11 @@ class AsgiWire:
         self._messages: deque[dict[str, Any]] = deque()
         self._sending: asyncio.Task[None] | None = None
 
-    def write(self, messages: Sequence[bytes]) -> None:
+    def write(self, batches: Sequence[Batch]) -> int:
         """Send the messages after those that wait."""
+        messages = _joined(batches)
         self._enqueue(*({"type": "websocket.send", "text": message.decode()} for message in messages))
+        return len(messages)
 
     def close(self, code: int, reason: str) -> None:
         """Close after what waits."""
@@ -251,9 +265,11 @@ class EventStreamWire(AsgiWire):
         super().__init__(send)
         self.closed = asyncio.Event()
 
-    def write(self, messages: Sequence[bytes]) -> None:
+    def write(self, batches: Sequence[Batch]) -> int:
         """Send the messages as one part after those that wait."""
+        messages = _joined(batches)
         self._enqueue({"type": "http.response.body", "body": b"".join(messages), "more_body": True})
+        return len(messages)
 
     def close(self, code: int, reason: str) -> None:
         """End the answer after what waits."""
@@ -264,3 +280,7 @@ class EventStreamWire(AsgiWire):
         """Wait for what was closed to be read, but not for ever: then the server cuts the client off."""
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=CLOSE_S)
+
+
+def _joined(batches: Sequence[Batch]) -> list[bytes]:
+    return [b"".join((head, body, tail)) for head, bodies, tail in batches for body in bodies]

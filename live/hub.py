@@ -22,7 +22,7 @@ from db.live_bars import LiveBars, decode_bar, topic_series
 from db.quotes import QuoteCache, decode_event
 from db.redis import Keys
 from errors import StoreUnavailable
-from live.mailbox import Event, Mailbox
+from live.mailbox import Event, Feed, Mailbox
 from live.tending import is_ending, tended
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _AWAY = (RedisError, OSError, TimeoutError)
 
 @dataclass(slots=True)
 class _Topic:
-    mailboxes: dict[Mailbox, None] = field(default_factory=dict)
+    feed: Feed = field(default_factory=Feed)
     is_asked: bool = False
     """Whether a connection is told to follow it, or is about to be."""
     confirmed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,12 +80,12 @@ class Hub:
     @property
     def mailboxes(self) -> int:
         """How many subscribers there are, counted once for each topic that they watch."""
-        return sum(len(topic.mailboxes) for topic in self._topics.values())
+        return sum(len(topic.feed.watchers) for topic in self._topics.values())
 
     @property
     def topics(self) -> int:
         """How many topics are watched here."""
-        return sum(bool(topic.mailboxes) for topic in self._topics.values())
+        return sum(bool(topic.feed.watchers) for topic in self._topics.values())
 
     async def subscribe(self, topics: Iterable[str], max_per_second: float | None = None) -> Mailbox:
         """A mailbox that gets every change of the topics from now on, until it is closed.
@@ -99,7 +99,7 @@ class Hub:
         watched = [self._topics.setdefault(name, _Topic()) for name in names]
         mailbox = Mailbox(max_per_second, partial(_leave, watched), len(names))
         for topic in watched:
-            topic.mailboxes[mailbox] = None
+            topic.feed.watchers[mailbox] = None
         try:
             await self._follow([name for name, topic in zip(names, watched, strict=True) if not topic.is_asked])
             async with asyncio.timeout(CONFIRM_S):
@@ -123,7 +123,7 @@ class Hub:
             except _AWAY as error:
                 why = str(error) or f"nothing heard for {SILENCE_S:g} s"
                 logger.warning("the bus is away, connecting anew: %s", why)
-            self._topics = {name: topic for name, topic in self._topics.items() if topic.mailboxes}
+            self._topics = {name: topic for name, topic in self._topics.items() if topic.feed.watchers}
             await asyncio.sleep(began + RETRY_S - now())  # at once, where it had been there
 
     async def _listen(self) -> None:
@@ -179,11 +179,7 @@ class Hub:
 
     def _deliver(self, event: Event) -> None:
         if topic := self._topics.get(event.key):
-            for mailbox in tuple(topic.mailboxes):
-                try:
-                    mailbox.put(event)
-                except Exception:  # one reader's fault is not that of the others
-                    logger.exception("a reader of %s failed", event.key)
+            topic.feed.bring(event)
 
     def _channels(self, names: Iterable[str]) -> list[str]:
         """The channels of the topics, which are known by them from now on."""
@@ -218,7 +214,7 @@ class Hub:
         while not is_ending():
             with suppress(*_AWAY):
                 await self._redis.publish(self._heartbeat, b"")
-                await self._unfollow([name for name, topic in self._topics.items() if not topic.mailboxes])
+                await self._unfollow([name for name, topic in self._topics.items() if not topic.feed.watchers])
                 await self._follow([name for name, topic in self._topics.items() if not topic.is_asked])
                 await self._demand(list(self._topics))
             if self._undecoded:
@@ -256,14 +252,14 @@ class Hub:
         if not names:
             return
         async with self._commands:
-            gone = {name: topic for name in names if not (topic := self._topics[name]).mailboxes}
+            gone = {name: topic for name in names if not (topic := self._topics[name]).feed.watchers}
             for topic in gone.values():  # who comes meanwhile asks anew
                 topic.is_asked = False
                 topic.confirmed.clear()
             if gone and self._pubsub is not None:
                 await _sent(self._pubsub.unsubscribe(*map(self._keys.channel, gone)))
             for name, topic in gone.items():
-                if not topic.mailboxes:
+                if not topic.feed.watchers:
                     del self._topics[name]
                     self._followed.pop(self._keys.channel(name).encode(), None)
 
@@ -304,4 +300,4 @@ async def _as_it_came(message: list[bytes]) -> list[bytes]:
 
 def _leave(topics: Sequence[_Topic], mailbox: Mailbox) -> None:
     for topic in topics:
-        topic.mailboxes.pop(mailbox, None)
+        topic.feed.watchers.pop(mailbox, None)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from errors import LicenceForbids
 from live.hub import Hub
-from live.mailbox import Event, Mailbox
+from live.mailbox import Event, Feed, Mailbox
 from market import Quote
 from sources.licences import Terms, aged
 
@@ -38,7 +38,7 @@ class LicensedTicks:
         lines = [self._lines.setdefault(name, _Line(name, self._terms)) for name in dict.fromkeys(symbols)]
         mailbox = Mailbox(max_per_second, partial(self._leave, lines), len(lines))
         for line in lines:
-            line.watchers[mailbox] = None
+            line.feed.watchers[mailbox] = None
         try:
             for line in lines:
                 await line.open(self._hub)
@@ -52,8 +52,8 @@ class LicensedTicks:
 
     def _leave(self, lines: "Sequence[_Line]", mailbox: Mailbox) -> None:
         for line in lines:
-            line.watchers.pop(mailbox, None)
-            if not line.watchers:
+            line.feed.watchers.pop(mailbox, None)
+            if not line.feed.watchers:
                 line.close()
                 del self._lines[line.symbol]
 
@@ -68,7 +68,7 @@ class _Line:
     """The ticks of one symbol on their way to those who watch it."""
 
     def __init__(self, symbol: str, terms: Terms) -> None:
-        self.watchers: dict[Mailbox, None] = {}
+        self.feed = Feed()
         self.refusal: Event | None = None
         """What those are told who watch while the source is barred that streams."""
         self.symbol = symbol
@@ -93,23 +93,27 @@ class _Line:
             self._timer.cancel()
         self._held.clear()
 
-    def take(self, event: Event) -> bool:
-        """Give, hold back or refuse a tick; as the reader of the hub's mailbox."""
+    def take(self, events: Sequence[Event]) -> int:
+        """Give, hold back or refuse ticks; as the reader of the hub's mailbox."""
+        for event in events:
+            self._take(event)
+        return len(events)
+
+    def end(self) -> None:
+        """Never: the bus has no end."""
+
+    def _take(self, event: Event) -> None:
         quote: Quote = event.payload
         delay_s = self._terms.delay_s([quote.provenance.source])
         if delay_s == inf:
             if self.refusal is None:
                 self._refuse(event, quote.provenance.source)
-            return True
+            return
         self.refusal = None
         if delay_s:
             self._hold(event, delay_s)
         else:
-            self._give(event)
-        return True
-
-    def end(self) -> None:
-        """Never: the bus has no end."""
+            self.feed.bring(event)
 
     def _refuse(self, event: Event, source: str) -> None:
         told = f"{self.symbol} is streamed by {source} now, which is barred for your tier; ask for its quote instead."
@@ -117,7 +121,7 @@ class _Line:
         self.refusal = Event(
             f"{self.symbol} refused", event.order, LicenceForbids(told, symbol=self.symbol, source=source)
         )
-        self._give(self.refusal)
+        self.feed.bring(self.refusal)
 
     def _hold(self, event: Event, delay_s: float) -> None:
         due_at = event.payload.time + timedelta(seconds=delay_s)
@@ -135,14 +139,7 @@ class _Line:
         while self._held and self._held[0].due_at <= now:
             held = self._held.popleft()
             if (quote := aged(held.event.payload, held.delay_s, now)) is not None:
-                self._give(Event(self.symbol, held.event.order, quote))
+                self.feed.bring(Event(self.symbol, held.event.order, quote))
         if self._held:
             wait_s = (self._held[0].due_at - now).total_seconds()
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._release)
-
-    def _give(self, event: Event) -> None:
-        for mailbox in tuple(self.watchers):
-            try:
-                mailbox.put(event)
-            except Exception:  # one reader's fault is not that of the others
-                logger.exception("a reader of %s failed", self.symbol)

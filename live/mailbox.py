@@ -1,9 +1,12 @@
 """The bounded queue of one subscriber: the latest of each key, in turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -21,11 +24,18 @@ class Event:
     came_at: float | None = None
 
 
+AT_MOST: Final = 32
+"""Events that wait for a reader who was woken; then it has to take them, or gets the latest only."""
+
+
 class Reader(Protocol):
     """Who empties a mailbox."""
 
-    def take(self, event: Event) -> bool:
-        """Take the event, or say that there is no room now; `Mailbox.drain` then tries again."""
+    def take(self, events: Sequence[Event]) -> int:
+        """Take the events, or as many of the first as there is room for, and say how many.
+
+        Whoever took less than all calls `Mailbox.drain` once there is room.
+        """
         ...
 
     def end(self) -> None:
@@ -34,21 +44,26 @@ class Reader(Protocol):
 
 
 class Mailbox:
-    """What a subscriber has not taken yet: at most one event of each key, so a slow reader gets the latest.
+    """What a subscriber has not taken yet: all that came since it was woken, or of each key the latest.
 
-    A reader that is there and has room gets each event at once. A key keeps its place in the queue when a newer
-    event replaces the one that waits, so none starves. With `max_per_second`, each key is handed out at most so
-    often, its latest first.
+    It is the latest where the reader has no room, and where there is none yet. A key keeps its place in the queue when
+    a newer event replaces the one that waits, so none starves. With `max_per_second`, each key is handed out at most
+    so often, its latest first.
+
+    Of a key, what a feed brings is in order, as is what else is put before there is a reader: a snapshot may come
+    after what is newer, and before what is not, which then is dropped.
     """
 
     __slots__ = (
         "_due",
+        "_known",
         "_on_close",
-        "_order",
         "_pending",
         "_reader",
         "_spacing_s",
         "_timer",
+        "_wake",
+        "arrived",
         "conflated",
         "is_ending",
         "symbols",
@@ -62,33 +77,32 @@ class Mailbox:
     ) -> None:
         self.symbols = symbols
         """How many symbols it brings the events of."""
+        self.arrived: list[Event] = []
+        """What the reader was woken for and is about to take, at most AT_MOST; a feed puts more behind it."""
         self.conflated = 0
         """Events that were replaced by a newer one before they were taken."""
         self.is_ending = False
         self._on_close = on_close
-        self._order: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, tuple[int, int]] = {}
         self._pending: dict[str, Event] = {}
         self._due: dict[str, float] = {}
         self._spacing_s = 1 / max_per_second if max_per_second else 0.0
         self._reader: Reader | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wake: Callable[[Mailbox], None] = Mailbox.drain
 
     def put(self, event: Event) -> None:
-        """Take in an event, unless one as new of its key has been taken in before."""
-        key = event.key
-        if event.order <= self._order.get(key, _NEVER):
+        """Take in an event, unless what was put in before there was a reader is as new."""
+        if self._reader is None or self._pending or self._spacing_s:
+            if self._is_news(event):
+                self._conflate([event])
+            if self._spacing_s:
+                self.drain()
             return
-        self._order[key] = event.order
-        # Most are not paced and have no use for `_offer`: a fan-out spends its time here.
-        if (
-            self._reader is not None
-            and not self._pending
-            and (self._offer(event) if self._spacing_s else self._reader.take(event))
-        ):
-            return
-        self.conflated += key in self._pending
-        self._pending[key] = event
-        if self._spacing_s and self._reader is not None:
+        self.arrived.append(event)
+        if len(self.arrived) == 1:
+            self._wake(self)
+        elif len(self.arrived) >= AT_MOST:
             self.drain()
 
     def finish(self) -> None:
@@ -96,35 +110,35 @@ class Mailbox:
         self.is_ending = True
         self.drain()
 
-    def read_by(self, reader: Reader) -> None:
-        """Hand everything to the reader from now on, what waits first."""
+    def read_by(self, reader: Reader, wake: Callable[["Mailbox"], None] | None = None) -> None:
+        """Hand everything to the reader from now on, what waits first: at once, or where it is woken, once it drains.
+
+        It is woken for the first event that comes after it has drained the mailbox.
+        """
         self._reader = reader
+        self._wake = wake or Mailbox.drain
+        self._known |= {key: event.order for key, event in self._pending.items()}
         self.drain()
 
     def drain(self) -> None:
         """Hand out what waits and is due, in turn, while the reader has room."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._reader is None:
             return
-        for key, event in list(self._pending.items()):
-            if self._is_early(key):
-                continue
-            if not self._offer(event):
-                return
-            self._pending.pop(key, None)
-            if self._reader is None:  # it closed this as it took the event
-                return
-        if self._pending and self._spacing_s:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(min(self._due[key] for key in self._pending), self.drain)
-        elif self.is_ending and not self._pending:
+        if self.arrived:
+            arrived, self.arrived = self.arrived, []
+            if self._known:
+                arrived = [event for event in arrived if event.key not in self._known or self._is_news(event)]
+            if arrived and (taken := self._reader.take(arrived)) < len(arrived):
+                self._conflate(arrived[taken:])
+        elif self._pending and not self._drain_due():
+            return
+        if self.is_ending and not self._pending and self._reader is not None:
             self._reader.end()
 
     def close(self) -> None:
         """Take in and hand out nothing more."""
         self._reader = None
+        self.arrived.clear()
         self._pending.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -150,20 +164,68 @@ class Mailbox:
         finally:
             self.close()
 
-    def _offer(self, event: Event) -> bool:
-        assert self._reader is not None
-        if not self._spacing_s:
-            return self._reader.take(event)
-        if self._is_early(event.key) or not self._reader.take(event):
+    def _is_news(self, event: Event) -> bool:
+        key, order = event.key, event.order
+        if (waits := self._pending.get(key)) is not None and order <= waits.order:
             return False
-        self._due[event.key] = asyncio.get_running_loop().time() + self._spacing_s
+        if (known := self._known.get(key)) is None:
+            return True
+        if order <= known:
+            return False
+        del self._known[key]  # what follows is newer still
         return True
 
-    def _is_early(self, key: str) -> bool:
-        return bool(self._spacing_s) and asyncio.get_running_loop().time() < self._due.get(key, 0.0)
+    def _conflate(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.conflated += event.key in self._pending
+            self._pending[event.key] = event
+
+    def _drain_due(self) -> bool:
+        """Hand out the pending events that are due; whether the reader takes more."""
+        assert self._reader is not None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time() if self._spacing_s else 0.0
+        due = [event for key, event in self._pending.items() if self._due.get(key, 0.0) <= now]
+        taken = due[: self._reader.take(due)] if due else due
+        for event in taken:
+            self._pending.pop(event.key, None)
+            if self._spacing_s:
+                self._due[event.key] = now + self._spacing_s
+        if self._reader is None or len(taken) < len(due):  # it closed this as it took them, or has no room
+            return False
+        if self._pending:
+            self._timer = loop.call_at(min(self._due[key] for key in self._pending), self.drain)
+        return True
 
 
-_NEVER = (-1, -1)
+class Feed:
+    """Brings events to the mailboxes of all who watch: of each key only what is newer than all before."""
+
+    __slots__ = ("_newest", "watchers")
+
+    def __init__(self) -> None:
+        self.watchers: dict[Mailbox, None] = {}
+        self._newest: dict[str, tuple[int, int]] = {}
+
+    def bring(self, event: Event) -> None:
+        """Put the event into each mailbox, unless one as new was before."""
+        newest = self._newest.get(event.key)
+        if newest is not None and event.order <= newest:
+            return
+        self._newest[event.key] = event.order
+        most = AT_MOST
+        for mailbox in tuple(self.watchers):
+            arrived = mailbox.arrived
+            if 0 < len(arrived) < most:  # where much comes it mostly is, and a fan-out spends its time here
+                arrived.append(event)
+                continue
+            try:
+                mailbox.put(event)
+            except Exception:  # one reader's fault is not that of the others
+                logger.exception("a reader of %s failed", event.key)
 
 
 class _Turn:
@@ -172,11 +234,11 @@ class _Turn:
     def __init__(self) -> None:
         self.event: asyncio.Future[Event | None] = asyncio.get_running_loop().create_future()
 
-    def take(self, event: Event) -> bool:
+    def take(self, events: Sequence[Event]) -> int:
         if self.event.done():
-            return False
-        self.event.set_result(event)
-        return True
+            return 0
+        self.event.set_result(events[0])
+        return 1
 
     def end(self) -> None:
         if not self.event.done():

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
@@ -13,7 +14,7 @@ from strawberry.types import Info
 
 from db.live_bars import BarEvent, series_topic
 from errors import InvalidLimit, SmartFinError
-from live.mailbox import Event, Mailbox
+from live.mailbox import Event, Feed, Mailbox
 from market import Adjustment, Interval
 from resolvers.arguments import Adjusted, Length, NewestBars, OneSymbol
 from resolvers.history import MAX_BARS, History, load_history
@@ -52,7 +53,7 @@ class Chart:
     def __init__(self, world: World, key: ChartKey) -> None:
         self._world = world
         self._key = key
-        self._watchers: dict[Mailbox, None] = {}
+        self._feed = Feed()
         self._opening = asyncio.Lock()
         self._bus: Mailbox | None = None
         self._latest: Event | None = None
@@ -64,7 +65,7 @@ class Chart:
     async def watch(self) -> Mailbox:
         """A mailbox with the bars as they are, and then as they become. Raises as `load_history` does."""
         mailbox = Mailbox(on_close=self._leave)
-        self._watchers[mailbox] = None
+        self._feed.watchers[mailbox] = None
         try:
             async with self._opening:
                 if self._bus is None:
@@ -76,8 +77,16 @@ class Chart:
         mailbox.put(self._latest)
         return mailbox
 
-    def take(self, event: Event) -> bool:
+    def take(self, events: Sequence[Event]) -> int:
         """Move on by what the bus says; as the reader of the hub's mailbox."""
+        for event in events:
+            self._take(event)
+        return len(events)
+
+    def end(self) -> None:
+        """Never: the bus has no end."""
+
+    def _take(self, event: Event) -> None:
         bar: BarEvent = event.payload
         if self._world.terms and (delay_s := self._world.terms.delay_s(bar.sources or self._world.terms.delays_s)):
             self._take_late(event, delay_s)
@@ -89,10 +98,6 @@ class Chart:
         else:
             self._missed = bar
             self._reloading = asyncio.create_task(self._reload())
-        return True
-
-    def end(self) -> None:
-        """Never: the bus has no end."""
 
     def _take_late(self, event: Event, delay_s: float) -> None:
         """Of a source that these viewers get nothing of, or only late: read the bars anew once a query has another."""
@@ -151,12 +156,11 @@ class Chart:
 
     def _show(self, event: Event) -> None:
         self._latest = event
-        for mailbox in tuple(self._watchers):
-            mailbox.put(event)
+        self._feed.bring(event)
 
     def _leave(self, mailbox: Mailbox) -> None:
-        self._watchers.pop(mailbox, None)
-        if not self._watchers and self._bus is not None:
+        self._feed.watchers.pop(mailbox, None)
+        if not self._feed.watchers and self._bus is not None:
             self._bus.close()
             self._bus = self._latest = None
             if self._reloading is not None:

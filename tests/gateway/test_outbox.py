@@ -1,12 +1,13 @@
 """What waits for one client, and what it has to do with others."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from starlette.types import Receive
 
-from gateway.outbox import Flusher, Outbox, Traffic
-from gateway.wire import Listener
+from gateway.outbox import ROOM_BYTES, Flusher, Outbox, Traffic
+from gateway.wire import Batch, Listener
 from tests.waiting import until
 
 
@@ -20,10 +21,12 @@ class Written:
         self.closed: list[int] = []
         self._fails = fails
 
-    def write(self, messages: Sequence[bytes]) -> None:
+    def write(self, batches: Sequence[Batch]) -> int:
         if self._fails:
             raise RuntimeError("the handle is closed")
+        messages = [head + body + tail for head, bodies, tail in batches for body in bodies]
         self.messages += messages
+        return len(messages)
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append(code)
@@ -44,3 +47,41 @@ async def test_a_write_that_raises_closes_its_client_and_leaves_the_others_their
     assert [wire.messages for wire in wires] == [[b"1", b"2"], [], [b"1", b"2"]]
     assert [wire.closed for wire in wires] == [[], [1013], []]
     assert traffic.closed == {1013: 1}
+
+
+class Flooding:
+    """Sends what fills more than half the room whenever it is drained, and has more."""
+
+    def __init__(self, outbox: Outbox, name: bytes) -> None:
+        self._outbox = outbox
+        self._name = name
+
+    def drain(self) -> None:
+        self._outbox.send(self._name * (ROOM_BYTES * 2 // 3))
+        self._outbox.wait(self)
+
+
+async def test_those_who_have_more_than_goes_take_turns() -> None:
+    traffic, wire = Traffic(), Written()
+    outbox = Outbox(wire, Flusher(traffic), 1000, traffic)
+    for name in (b"a", b"b", b"c"):
+        outbox.wait(Flooding(outbox, name))
+    await until(lambda: len(wire.messages) >= 12)
+    assert b"".join(message[:1] for message in wire.messages[:12]) == b"abcabcabcabc"
+    outbox.clear()
+
+
+async def test_what_waits_for_a_client_that_does_not_read_is_sent_once_it_does() -> None:
+    traffic, wire = Traffic(), Written()
+    outbox = Outbox(wire, Flusher(traffic), 1000, traffic)
+    assert wire.on_writable is not None
+    outbox.wait(Flooding(outbox, b"x"))
+    wire.on_writable(False)
+    assert not outbox.has_room
+    outbox.send(b"answer")
+    await asyncio.sleep(0.05)
+    assert wire.messages == []
+    wire.on_writable(True)
+    await until(lambda: len(wire.messages) >= 3)
+    assert [message[:1] for message in wire.messages[:3]] == [b"a", b"x", b"x"]
+    outbox.clear()

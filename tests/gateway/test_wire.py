@@ -28,13 +28,13 @@ async def test_asgi_sends_one_by_one_in_order_and_says_when_it_is_through() -> N
 
     wire = AsgiWire(send)
     wire.on_writable = turned.append
-    wire.write([b"a", b"b"])
-    wire.write([b"c"])
+    wire.write([(b"<", (b"a", b"b"), b">")])
+    wire.write([(b"", (b"c",), b""), (b"d", (b"",), b"")])
     wire.close(4400, "bad")
     assert turned == [False]
     gate.set()
     await until(lambda: turned == [False, True])
-    assert sent == ["a", "b", "c", 4400]
+    assert sent == ["<a>", "<b>", "c", "d", 4400]
 
 
 async def test_asgi_forgets_what_waits_once_the_client_is_gone() -> None:
@@ -44,6 +44,6 @@ async def test_asgi_forgets_what_waits_once_the_client_is_gone() -> None:
     turned = asyncio.Event()
     wire = AsgiWire(send)
     wire.on_writable = lambda is_writable: turned.set() if is_writable else None
-    wire.write([b"a", b"b"])
+    wire.write([(b"<", (b"a", b"b"), b">")])
     async with asyncio.timeout(5):
         await turned.wait()

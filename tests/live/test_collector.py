@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -121,9 +121,9 @@ class Watcher:
         self.events: list[QuoteEvent] = []
         mailbox.read_by(self)
 
-    def take(self, event: Event) -> bool:
-        self.events.append(QuoteEvent(*event.order, event.payload))
-        return True
+    def take(self, events: Sequence[Event]) -> int:
+        self.events += [QuoteEvent(*event.order, event.payload) for event in events]
+        return len(events)
 
     def end(self) -> None:
         raise AssertionError("it does not end")

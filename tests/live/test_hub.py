@@ -193,7 +193,7 @@ async def test_what_the_socket_brings_together_is_read_at_once_and_an_error_amon
 
 async def test_a_reader_that_fails_takes_nothing_from_the_others(hub: Hub, cache: QuoteCache) -> None:
     class Failing:
-        def take(self, event: Event) -> bool:
+        def take(self, events: Sequence[Event]) -> int:
             raise RuntimeError("it cannot take this")
 
         def end(self) -> None:
