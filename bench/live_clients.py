@@ -10,6 +10,7 @@ import asyncio
 import base64
 import gc
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -119,10 +120,12 @@ async def connected(
     watched: Sequence[Sequence[str]],
     selections: Sequence[Sequence[str]] = ((SELECTION,),),
     parsing: int = PARSING,
+    receive_bytes: int = 0,
 ) -> list[Client]:
     """A client for each list of symbols, all of them greeted; so many of them parse what they get.
 
-    Each subscribes to as many `selections` as there are in its turn.
+    Each subscribes to as many `selections` as there are in its turn. The system receives about `receive_bytes` for one
+    that does not read, where that is said.
     """
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
@@ -132,7 +135,12 @@ async def connected(
             for number, symbols in enumerate(watched[start : start + 50], start)
         ]
         for client in batch:
-            await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
+            connecting = socket.socket()
+            connecting.setblocking(False)
+            if receive_bytes:
+                connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            await loop.sock_connect(connecting, ("127.0.0.1", port))
+            await loop.create_connection(lambda client=client: client, sock=connecting)  # type: ignore[misc]
         async with asyncio.timeout(30):
             await asyncio.gather(*(client.subscribed for client in batch))
         clients += batch

@@ -2,6 +2,10 @@
 
     python -m bench.live_load [--clients 500] [--seconds 10] [--stalled-seconds 30]
 
+The delays are measured twice: as the machine is, whose cores go to sleep whenever nothing is to do, which a virtual one
+takes milliseconds to come back from; and while a process of the lowest class, which gives way to any other at once,
+keeps each core awake, as the work of others does where there is some. The rest is measured so, too.
+
 The server is a process of its own. The publisher shares one with the clients that parse what they get, and so one
 clock; where delays are measured all others are in a third, which only counts. Neither collects garbage meanwhile: that
 would be told as the server's delay. Each client watches 20 of 500 symbols, where nothing else is said.
@@ -10,13 +14,19 @@ would be told as the server's delay. Each client watches 20 of 500 symbols, wher
 import argparse
 import asyncio
 import gc
+import math
+import os
 import random
 import resource
 import socket
+import statistics
 import struct
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +45,19 @@ SYMBOLS = [f"SIM{number:03d}" for number in range(500)]
 PARSING = 50
 """Clients whose delays are measured."""
 STALLED = 50
+RECEIVE_BYTES = 4096
 SETTLED_S = 0.5
+WINDOW_S = 5.0
+"""The p99 is taken of so long at a time, and the median of these: a hiccup of the machine makes one of them."""
+SPIN = """
+import os, sys
+core, parent = map(int, sys.argv[1:])
+os.sched_setaffinity(0, {core})
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
 DIES = struct.pack("ii", 1, 0)
 """SO_LINGER with which a socket that is closed says RST, as one of a process that was killed may."""
 
@@ -64,14 +86,25 @@ class Stream:
             sent += due
             await asyncio.sleep(EVERY_S)
 
-    def delays_ms(self, clients: Sequence[Client], since: float) -> list[float]:
-        """From publishing to reading, of all that was published since then and parsed."""
+    def delays_ms(self, clients: Sequence[Client], since: float, until: float = math.inf) -> list[float]:
+        """From publishing to reading, of all that was published between the two and parsed."""
         return [
             (at - began) * 1000
             for client in clients
             for price, at in client.heard
-            if (began := self._published.get(price, 0.0)) >= since
+            if since <= (began := self._published.get(price, 0.0)) < until
         ]
+
+
+@contextmanager
+def awake() -> Iterator[None]:
+    """Keep the cores from going to sleep."""
+    with ExitStack() as stack:
+        for core in os.sched_getaffinity(0):
+            command = [sys.executable, "-c", SPIN, str(core), str(os.getpid())]
+            process = stack.enter_context(subprocess.Popen(command))
+            stack.callback(process.terminate)
+        yield
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -80,7 +113,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 async def delays(
-    kind: str, server: Server, stream: Stream, watched: Sequence[Sequence[str]], seconds: float
+    kind: str, cores: str, server: Server, stream: Stream, watched: Sequence[Sequence[str]], seconds: float
 ) -> list[list[str]]:
     """L3: from publishing to reading, at two rates; a loop of raw sends shows what the machine takes."""
     rows = []
@@ -98,28 +131,22 @@ async def delays(
         shares = [f"{percentile(told, share):.1f}" for share in (0.5, 0.99, 0.999)]
         agrees = "-" if kind == "raw" else "agrees" if counted == frames else "differs"
         core = f"{cpu_s / seconds:.0%}"
-        rows.append([kind, f"{rate}", *shares, goal, f"{len(told):,}", f"{frames:,}", agrees, core])
+        rows.append([kind, cores, f"{rate}", *shares, goal, f"{len(told):,}", f"{frames:,}", agrees, core])
         _leave(clients)
     return rows
 
 
-async def stalls(
-    server: Server, stream: Stream, watched: Sequence[Sequence[str]], seconds: float, stalled_s: float
-) -> list[list[str]]:
+async def stalls(server: Server, stream: Stream, watched: Sequence[Sequence[str]], stalled_s: float) -> list[list[str]]:
     """L5: some stop reading, and read again."""
     with crowd(server.port, watched[STALLED + PARSING :]):
-        clients = await connected(server.port, watched[: STALLED + PARSING], parsing=STALLED + PARSING)
-        stalled, others = clients[:STALLED], clients[STALLED:]
-        since = time.monotonic()
-        await stream.run(1000, seconds)
-        await asyncio.sleep(SETTLED_S)
-        before = percentile(stream.delays_ms(others, since), 0.99)
-        rss = server.rss()
+        # Else the system would take in for those who do not read all that there is.
+        stalled = await connected(server.port, watched[:STALLED], parsing=STALLED, receive_bytes=RECEIVE_BYTES)
+        others = await connected(server.port, watched[STALLED : STALLED + PARSING], parsing=PARSING)
+        before = await _p99s(stream, others, stalled_s)
+        rss, conflated = server.rss(), server.traffic()["conflated"]
         for client in stalled:
             client.transport.pause_reading()
-        since = time.monotonic()
-        await stream.run(1000, stalled_s)
-        meanwhile = percentile(stream.delays_ms(others, since), 0.99)
+        meanwhile = await _p99s(stream, others, stalled_s)
         grown = (server.rss() - rss) / 1e6
         for client in stalled:
             client.transport.resume_reading()
@@ -131,9 +158,19 @@ async def stalls(
                 raise TimeoutError("those who read again did not get the latest prices")
             await asyncio.sleep(0.01)
         caught_up = time.monotonic() - resumed
-        conflated = server.traffic()["conflated"]
-        _leave(clients)
-    return [[f"{grown:.1f}", f"{before:.1f}", f"{meanwhile:.1f}", f"{caught_up:.2f}", f"{conflated:,}"]]
+        conflated = server.traffic()["conflated"] - conflated
+        _leave([*stalled, *others])
+    p99s = [f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})" for each in (before, meanwhile)]
+    return [[f"{grown:.1f}", *p99s, f"{caught_up:.2f}", f"{conflated:,}"]]
+
+
+async def _p99s(stream: Stream, clients: Sequence[Client], seconds: float) -> list[float]:
+    """The p99 in ms of each window, at 1 000 ticks a second."""
+    begun = time.monotonic()
+    await stream.run(1000, seconds)
+    await asyncio.sleep(SETTLED_S)
+    windows = [begun + WINDOW_S * number for number in range(max(1, int(seconds / WINDOW_S)))]
+    return [percentile(stream.delays_ms(clients, since, since + WINDOW_S), 0.99) for since in windows]
 
 
 async def selections(server: Server, ticks: Ticks, seconds: float) -> list[list[str]]:
@@ -195,9 +232,24 @@ async def measure(redis_url: str, clients: int, seconds: float, stalled_s: float
         await published.publish(SYMBOLS)
         with serving(kind, redis_url) as server:
             await answers(server.port)
-            rows += await delays(kind, server, Stream(published, SYMBOLS), watched, seconds)
-    heads = ["peer", "ticks / s", "p50 ms", "p99 ms", "p99.9 ms", "goal ms", "timed", "messages", "own count", "core"]
-    with serving("ours", redis_url) as server:
+            stream = Stream(published, SYMBOLS)
+            rows += await delays(kind, "may sleep", server, stream, watched, seconds)
+            with awake():
+                rows += await delays(kind, "awake", server, stream, watched, seconds)
+    heads = [
+        "peer",
+        "cores",
+        "ticks / s",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "goal ms",
+        "timed",
+        "messages",
+        "own count",
+        "core",
+    ]
+    with serving("ours", redis_url) as server, awake():
         await answers(server.port)
         stream = Stream(ticks["ours"], SYMBOLS)
         tables = [
@@ -205,7 +257,7 @@ async def measure(redis_url: str, clients: int, seconds: float, stalled_s: float
             table(
                 f"L5: {STALLED} of {clients} clients read nothing for {stalled_s:g} s (goal: + 50 MB, p99 + 20 %, 1 s)",
                 ["RSS + MB", "others' p99 ms before", "meanwhile", "caught up in s", "conflated"],
-                await stalls(server, stream, watched, seconds, stalled_s),
+                await stalls(server, stream, watched, stalled_s),
             ),
             table(
                 "L7: 100 distinct selections, two a client, 100 ticks / s (goal: 3 times the CPU time)",
