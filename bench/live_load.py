@@ -45,6 +45,7 @@ SYMBOLS = [f"SIM{number:03d}" for number in range(500)]
 PARSING = 50
 """Clients whose delays are measured."""
 STALLED = 50
+PILED = 10
 RECEIVE_BYTES = 4096
 SETTLED_S = 0.5
 WINDOW_S = 5.0
@@ -119,14 +120,18 @@ async def delays(
     rows = []
     for rate, goal in ((100, "p99 5"), (1000, "p99 20, p99.9 50")):
         counted = server.traffic()["messages"]
-        with crowd(server.port, watched[PARSING:]) as others:
+        with ExitStack() as stack:
+            # Those that are measured are in the middle: who came first is served first.
+            half = (len(watched) + PARSING) // 2
+            before = stack.enter_context(crowd(server.port, watched[PARSING:half]))
             clients = await connected(server.port, watched[:PARSING], parsing=PARSING)
+            after = stack.enter_context(crowd(server.port, watched[half:]))
             since, cpu_s = time.monotonic(), server.cpu_s()
             await stream.run(rate, seconds)
             cpu_s = server.cpu_s() - cpu_s
             await asyncio.sleep(SETTLED_S)
             counted = server.traffic()["messages"] - counted
-            frames = sum(client.frames for client in clients) + others.left()
+            frames = sum(client.frames for client in clients) + before.left() + after.left()
         told = stream.delays_ms(clients, since)
         shares = [f"{percentile(told, share):.1f}" for share in (0.5, 0.99, 0.999)]
         agrees = "-" if kind == "raw" else "agrees" if counted == frames else "differs"
@@ -148,20 +153,42 @@ async def stalls(server: Server, stream: Stream, watched: Sequence[Sequence[str]
             client.transport.pause_reading()
         meanwhile = await _p99s(stream, others, stalled_s)
         grown = (server.rss() - rss) / 1e6
-        for client in stalled:
-            client.transport.resume_reading()
-        resumed = time.monotonic()
-        while not all(
-            client.latest.get(symbol) == stream.newest[symbol] for client in stalled for symbol in client.symbols
-        ):
-            if time.monotonic() - resumed > 30:
-                raise TimeoutError("those who read again did not get the latest prices")
-            await asyncio.sleep(0.01)
-        caught_up = time.monotonic() - resumed
+        caught_up = await _resumed(stream, stalled)
         conflated = server.traffic()["conflated"] - conflated
         _leave([*stalled, *others])
     p99s = [f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})" for each in (before, meanwhile)]
     return [[f"{grown:.1f}", *p99s, f"{caught_up:.2f}", f"{conflated:,}"]]
+
+
+async def piles(server: Server, stream: Stream, watched: Sequence[Sequence[str]], stalled_s: float) -> list[list[str]]:
+    """L5 with messages so long that the system cannot take them all in for those who do not read."""
+    long = f"{SELECTION} " + " ".join(f"{'x' * 500}{number}: price" for number in range(20))
+    clients = await connected(server.port, watched[:PILED], [[long]], PILED, RECEIVE_BYTES)
+    await stream.run(1000, WINDOW_S)
+    rss, conflated = server.rss(), server.traffic()["conflated"]
+    for client in clients:
+        client.transport.pause_reading()
+    await stream.run(1000, stalled_s)
+    grown = (server.rss() - rss) / 1e6
+    caught_up = await _resumed(stream, clients)
+    conflated = server.traffic()["conflated"] - conflated
+    closed = sum(client.is_closed for client in clients)
+    _leave(clients)
+    return [[f"{grown:.1f}", f"{caught_up:.2f}", f"{conflated:,}", str(closed)]]
+
+
+async def _resumed(stream: Stream, stalled: Sequence[Client]) -> float:
+    """Read again; how many seconds it takes until each client has the latest price of each of its symbols."""
+    for client in stalled:
+        client.transport.resume_reading()
+    resumed = time.monotonic()
+    while not all(
+        client.latest.get(symbol) == stream.newest[symbol] for client in stalled for symbol in client.symbols
+    ):
+        if time.monotonic() - resumed > 30:
+            raise TimeoutError("those who read again did not get the latest prices")
+        await asyncio.sleep(0.01)
+    return time.monotonic() - resumed
 
 
 async def _p99s(stream: Stream, clients: Sequence[Client], seconds: float) -> list[float]:
@@ -258,6 +285,11 @@ async def measure(redis_url: str, clients: int, seconds: float, stalled_s: float
                 f"L5: {STALLED} of {clients} clients read nothing for {stalled_s:g} s (goal: + 50 MB, p99 + 20 %, 1 s)",
                 ["RSS + MB", "others' p99 ms before", "meanwhile", "caught up in s", "conflated"],
                 await stalls(server, stream, watched, stalled_s),
+            ),
+            table(
+                f"L5: {PILED} clients of messages of 10 kB read nothing for {stalled_s:g} s",
+                ["RSS + MB", "caught up in s", "conflated", "closed"],
+                await piles(server, stream, watched, stalled_s),
             ),
             table(
                 "L7: 100 distinct selections, two a client, 100 ticks / s (goal: 3 times the CPU time)",
