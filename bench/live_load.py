@@ -46,7 +46,9 @@ PARSING = 50
 """Clients whose delays are measured."""
 STALLED = 50
 PILED = 10
+"""Clients who do not read what is far more than the system keeps for them."""
 RECEIVE_BYTES = 4096
+"""What the system receives for those who do not read, so that it waits at the server's end."""
 SETTLED_S = 0.5
 WINDOW_S = 5.0
 """The p99 is taken of so long at a time, and the median of these: a hiccup of the machine makes one of them."""
@@ -144,7 +146,6 @@ async def delays(
 async def stalls(server: Server, stream: Stream, watched: Sequence[Sequence[str]], stalled_s: float) -> list[list[str]]:
     """L5: some stop reading, and read again."""
     with crowd(server.port, watched[STALLED + PARSING :]):
-        # Else the system would take in for those who do not read all that there is.
         stalled = await connected(server.port, watched[:STALLED], parsing=STALLED, receive_bytes=RECEIVE_BYTES)
         others = await connected(server.port, watched[STALLED : STALLED + PARSING], parsing=PARSING)
         before = await _p99s(stream, others, stalled_s)

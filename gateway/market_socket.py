@@ -187,15 +187,12 @@ class _Quotes:
 
     def next(self, payloads: Sequence[bytes]) -> None:
         for payload in payloads:
-            self._next(payload)
-
-    def _next(self, payload: bytes) -> None:
-        # The payload is made once for all clients, so it is cut and not read.
-        if payload.startswith(_BEFORE):
-            quote = payload[len(_BEFORE) : -len(_AFTER)]
-            self.outbox.send(b'{"type":"market_data","data":[%b],"timestamp":"%b"}' % (quote, _now().encode()))
-        else:
-            self._connection.fail(self._symbol, orjson.loads(payload)["errors"][0])
+            # It is made once for all clients, so it is cut and not read.
+            if payload.startswith(_BEFORE):
+                quote = payload[len(_BEFORE) : -len(_AFTER)]
+                self.outbox.send(b'{"type":"market_data","data":[%b],"timestamp":"%b"}' % (quote, _now().encode()))
+            else:
+                self._connection.fail(self._symbol, orjson.loads(payload)["errors"][0])
 
     def error(self, payload: bytes) -> None:
         self._connection.fail(self._symbol, orjson.loads(payload)[0])

@@ -6,9 +6,6 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import dropwhile
-from operator import is_not
 from typing import Final, Protocol
 
 from gateway.meter import Histogram
@@ -114,7 +111,7 @@ class Outbox:
     """The messages of one connection, in order; who has too many waiting is closed, and may come back.
 
     Answers, errors and what must not be dropped are sent in any case; a subscription of the latest state looks at
-    `room` first, and is drained in turn with the others once there is some.
+    the room first, and is drained in turn with the others once there is some.
     """
 
     __slots__ = (
@@ -153,9 +150,7 @@ class Outbox:
     def wake(self, mailbox: Mailbox) -> None:
         """Drain the mailbox before the next write; now where the client does not read, so that it keeps the latest."""
         if self.is_writable:
-            self._waiting[mailbox] = None
-            if not self._is_filled:
-                self._fill()
+            self.wait(mailbox)
         else:
             mailbox.drain()
 
@@ -190,13 +185,12 @@ class Outbox:
     def gather(self) -> None:
         """Give those who wait their turn, while there is room."""
         if self._waiting and self.is_writable:
-            waiting, self._waiting = self._waiting, {}
+            waiting, self._waiting = iter(self._waiting), {}
             for one in waiting:
-                if self.room > 0 and self.is_writable:
+                if self.has_room:
                     one.drain()
-                else:
-                    self._put_off(waiting, one)
-                    break
+                elif not self._is_closed:  # whoever was not served comes first the next time
+                    self._waiting = dict.fromkeys([one, *waiting]) | self._waiting
 
     def flush(self) -> None:
         """Write what is to be sent, if the client reads."""
@@ -238,8 +232,3 @@ class Outbox:
     def _fill(self) -> None:
         self._is_filled = True
         self._flusher.add(self)
-
-    def _put_off(self, waiting: dict[Waiting, None], first: Waiting) -> None:
-        """Whoever was not served comes first the next time."""
-        if not self._is_closed:
-            self._waiting = dict.fromkeys(dropwhile(partial(is_not, first), waiting)) | self._waiting

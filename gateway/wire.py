@@ -128,7 +128,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             for body in bodies:
                 pieces += (frame_header(around + len(body)), head, body, tail)
         self.transport.write(b"".join(pieces))
-        return len(pieces) // 4
+        return len(pieces) // 4  # of each message
 
     def close(self, code: int, reason: str) -> None:
         """Close with the code, and cut the client off if it does not answer."""

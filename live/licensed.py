@@ -83,7 +83,7 @@ class _Line:
         async with self._opening:
             if self._bus is None:
                 self._bus = await hub.subscribe([self.symbol])
-                self._bus.read_by(self)
+                self._bus.read_each(self._take)
 
     def close(self) -> None:
         """Follow it no more, and forget what is held back."""
@@ -93,16 +93,8 @@ class _Line:
             self._timer.cancel()
         self._held.clear()
 
-    def take(self, events: Sequence[Event]) -> int:
-        """Give, hold back or refuse ticks; as the reader of the hub's mailbox."""
-        for event in events:
-            self._take(event)
-        return len(events)
-
-    def end(self) -> None:
-        """Never: the bus has no end."""
-
     def _take(self, event: Event) -> None:
+        """Give, hold back or refuse a tick."""
         quote: Quote = event.payload
         delay_s = self._terms.delay_s([quote.provenance.source])
         if delay_s == inf:

@@ -120,6 +120,10 @@ class Mailbox:
         self._known |= {key: event.order for key, event in self._pending.items()}
         self.drain()
 
+    def read_each(self, handle: Callable[[Event], None]) -> None:
+        """Hand each event over as it comes, from now on; of an end nobody is told."""
+        self.read_by(_Each(handle))
+
     def drain(self) -> None:
         """Hand out what waits and is due, in turn, while the reader has room."""
         if self._reader is None:
@@ -226,6 +230,21 @@ class Feed:
                 mailbox.put(event)
             except Exception:  # one reader's fault is not that of the others
                 logger.exception("a reader of %s failed", event.key)
+
+
+class _Each:
+    """A reader that always has room."""
+
+    def __init__(self, handle: Callable[[Event], None]) -> None:
+        self._handle = handle
+
+    def take(self, events: Sequence[Event]) -> int:
+        for event in events:
+            self._handle(event)
+        return len(events)
+
+    def end(self) -> None:
+        pass
 
 
 class _Turn:

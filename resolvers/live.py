@@ -41,7 +41,9 @@ async def live_quotes(info: Info[Context, None], symbols: Symbols, max_per_secon
     except BaseException:
         mailbox.close()
         raise
-    for event in [*(Event(spelling, _PULLED, fault) for spelling, fault in bad.items()), *snapshot]:
+    for spelling, fault in bad.items():
+        mailbox.put(Event(spelling, _PULLED, fault))
+    for event in snapshot:
         mailbox.put(event)
     if all(isinstance(event.payload, SymbolNotFound) for event in snapshot):
         mailbox.finish()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
@@ -77,16 +76,8 @@ class Chart:
         mailbox.put(self._latest)
         return mailbox
 
-    def take(self, events: Sequence[Event]) -> int:
-        """Move on by what the bus says; as the reader of the hub's mailbox."""
-        for event in events:
-            self._take(event)
-        return len(events)
-
-    def end(self) -> None:
-        """Never: the bus has no end."""
-
     def _take(self, event: Event) -> None:
+        """Move on by what the bus says."""
         bar: BarEvent = event.payload
         if self._world.terms and (delay_s := self._world.terms.delay_s(bar.sources or self._world.terms.delays_s)):
             self._take_late(event, delay_s)
@@ -134,7 +125,7 @@ class Chart:
             bus.close()
             raise
         self._bus = bus
-        bus.read_by(self)
+        bus.read_each(self._take)
 
     async def _reload(self) -> None:
         """Read the bars anew: some were missed, or the first of a new stretch has come."""

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import pytest
 from starlette.types import Receive
 
 from gateway.outbox import ROOM_BYTES, Flusher, Outbox, Traffic
 from gateway.wire import Batch, Listener
+from live.mailbox import Event, Mailbox
 from tests.waiting import until
 
 
@@ -64,10 +66,10 @@ class Flooding:
 async def test_those_who_have_more_than_goes_take_turns() -> None:
     traffic, wire = Traffic(), Written()
     outbox = Outbox(wire, Flusher(traffic), 1000, traffic)
-    for name in (b"a", b"b", b"c"):
+    for name in (b"a", b"b", b"c", b"d", b"e"):
         outbox.wait(Flooding(outbox, name))
-    await until(lambda: len(wire.messages) >= 12)
-    assert b"".join(message[:1] for message in wire.messages[:12]) == b"abcabcabcabc"
+    await until(lambda: len(wire.messages) >= 15)
+    assert b"".join(message[:1] for message in wire.messages[:15]) == b"abcdeabcdeabcde"
     outbox.clear()
 
 
@@ -85,3 +87,39 @@ async def test_what_waits_for_a_client_that_does_not_read_is_sent_once_it_does()
     await until(lambda: len(wire.messages) >= 3)
     assert [message[:1] for message in wire.messages[:3]] == [b"a", b"x", b"x"]
     outbox.clear()
+
+
+class Sending:
+    """Reads a mailbox as a subscription does."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.mailbox = Mailbox()
+        self._outbox = outbox
+        self.mailbox.read_by(self, outbox.wake)
+
+    def take(self, events: Sequence[Event]) -> int:
+        if not self._outbox.has_room:
+            self._outbox.wait(self.mailbox)
+            return 0
+        for event in events:
+            self._outbox.send(event.payload)
+        return len(events)
+
+    def end(self) -> None:
+        raise AssertionError("it does not end")
+
+
+@pytest.mark.parametrize(("reads", "sent"), [(True, [b"0", b"1", b"2"]), (False, [b"2"])])
+async def test_who_reads_gets_all_that_came_together_and_who_does_not_the_latest(
+    reads: bool, sent: list[bytes]
+) -> None:
+    traffic, wire = Traffic(), Written()
+    outbox = Outbox(wire, Flusher(traffic), 1000, traffic)
+    sending = Sending(outbox)
+    assert wire.on_writable is not None
+    wire.on_writable(reads)
+    for seq in range(3):
+        sending.mailbox.put(Event("A", (1, seq), b"%d" % seq))
+    wire.on_writable(True)
+    await until(lambda: wire.messages)
+    assert (wire.messages, sending.mailbox.conflated) == (sent, 3 - len(sent))

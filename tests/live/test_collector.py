@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ from live.alerts import AlertWatch, MeasureBars
 from live.bars import FormingBars
 from live.collector import ALIVE_S, Collector, merged, owner
 from live.hub import Hub
-from live.mailbox import Event, Mailbox
+from live.mailbox import Mailbox
 from live.recorder import Recorder
 from live.tending import tended
 from market import Provenance, Quote, ServedFrom
@@ -119,14 +119,7 @@ class Watcher:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.events: list[QuoteEvent] = []
-        mailbox.read_by(self)
-
-    def take(self, events: Sequence[Event]) -> int:
-        self.events += [QuoteEvent(*event.order, event.payload) for event in events]
-        return len(events)
-
-    def end(self) -> None:
-        raise AssertionError("it does not end")
+        mailbox.read_each(lambda event: self.events.append(QuoteEvent(*event.order, event.payload)))
 
     def has(self, events: int) -> bool:
         return len(self.events) == events
