@@ -15,7 +15,7 @@ from live.mailbox import Mailbox
 logger = logging.getLogger(__name__)
 
 FLUSH_S: Final = 0.004
-"""Messages of so long go out in one write; the first after a silence goes at once."""
+"""Messages of so long to one client go out in one write; the first after a silence goes at once."""
 
 ROOM_BYTES: Final = 64 * 1024
 """How much may wait in an outbox before subscriptions hold their events back."""
@@ -36,9 +36,9 @@ class Traffic:
     """Those of the subscriptions to the latest state."""
     closed: Counter[int] = field(default_factory=Counter)
     unsent: list[float] = field(default_factory=list)
-    """When (time.time) each tick came whose messages are about to be written."""
+    """When (time.time) each tick came whose first message is about to be written."""
     lag: Histogram = field(default_factory=Histogram)
-    """From when a tick came from its source until its messages were written."""
+    """From when a tick came from its source until the first of its messages was written."""
 
     _conflated: int = 0
 
@@ -74,7 +74,7 @@ class Waiting(Protocol):
 
 
 class Flusher:
-    """Writes out the outboxes of a process together: at once after a pause, else every few milliseconds.
+    """Writes out the outboxes of a process: each at once after a pause of its own, else every few milliseconds.
 
     «At once» is the end of the loop's round, so what the bus brought together goes out together.
     """
@@ -82,21 +82,22 @@ class Flusher:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._filled: list[Outbox] = []
-        self._free_at = 0.0
 
     def add(self, outbox: "Outbox") -> None:
-        """Have the outbox written out soon."""
+        """Write the outbox out at once, then whenever it has rested and more came, until it has nothing to write."""
         if not self._filled:
-            asyncio.get_running_loop().call_at(self._free_at, self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
         self._filled.append(outbox)
+        outbox.is_added = True
 
     def _flush(self) -> None:
         filled, self._filled = self._filled, []
-        now = asyncio.get_running_loop().time
-        self._free_at = now() + FLUSH_S  # for those who have more to send than goes now
+        self._write(filled)
+
+    def _write(self, outboxes: "list[Outbox]") -> None:
         # One step after the other: to write costs more where the clients have gone to sleep since the last write.
         for step in (Outbox.gather, Outbox.flush):
-            for outbox in filled:
+            for outbox in outboxes:
                 try:
                     step(outbox)
                 except Exception:  # one connection's fault is not that of the others
@@ -104,7 +105,17 @@ class Flusher:
                     outbox.give_up()
         if self._traffic.unsent:
             self._traffic.written()
-        self._free_at = now() + FLUSH_S
+        asyncio.get_running_loop().call_later(FLUSH_S, self._rested, outboxes)
+
+    def _rested(self, outboxes: "list[Outbox]") -> None:
+        filled = []
+        for outbox in outboxes:
+            if outbox.has_more:
+                filled.append(outbox)
+            else:
+                outbox.is_added = False
+        if filled:
+            self._write(filled)
 
 
 class Outbox:
@@ -119,10 +130,10 @@ class Outbox:
         "_cap_bytes",
         "_flusher",
         "_is_closed",
-        "_is_filled",
         "_traffic",
         "_waiting",
         "_wire",
+        "is_added",
         "is_writable",
         "room",
     )
@@ -134,7 +145,8 @@ class Outbox:
         self._traffic = traffic
         self._batches: list[Batch] = []
         self._is_closed = False
-        self._is_filled = False
+        self.is_added = False
+        """Whether the flusher looks after it, to which it is added with what comes first."""
         self.is_writable = True
         """Whether the client reads."""
         self.room = ROOM_BYTES
@@ -147,6 +159,11 @@ class Outbox:
         """Whether what can wait may be sent now."""
         return self.room > 0 and self.is_writable
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to write, and a client that reads."""
+        return self.is_writable and bool(self._batches or self._waiting)
+
     def wake(self, mailbox: Mailbox) -> None:
         """Drain the mailbox before the next write; now where the client does not read, so that it keeps the latest."""
         if self.is_writable:
@@ -157,8 +174,8 @@ class Outbox:
     def wait(self, waiting: Waiting) -> None:
         """Drain the one that waits before the next write, or as soon as there is room."""
         self._waiting[waiting] = None
-        if self.is_writable and not self._is_filled:
-            self._fill()
+        if self.is_writable and not self.is_added:
+            self._flusher.add(self)
 
     def send(self, message: bytes) -> None:
         """Send the message after those before it; nothing follows a close."""
@@ -176,8 +193,8 @@ class Outbox:
         is_alone = not self._batches and len(bodies) == 1
         self._batches.append(batch)
         if self.is_writable:
-            if not self._is_filled:
-                self._fill()
+            if not self.is_added:
+                self._flusher.add(self)
         elif ROOM_BYTES - self.room > self._cap_bytes and not is_alone:
             # One that is alone may be as large as it likes: nobody is slow for not having read it yet.
             self.close(TRY_AGAIN_LATER, f"Over {self._cap_bytes} bytes wait to be read; connect again.")
@@ -194,17 +211,14 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what is to be sent, if the client reads."""
-        self._is_filled = False
         if self._batches and self.is_writable:
             batches, self._batches, self.room = self._batches, [], ROOM_BYTES
             self._traffic.messages += self._wire.write(batches)  # which may find that it can take no more
-        if self._waiting and self.is_writable:
-            self._fill()
 
     def _turned(self, is_writable: bool) -> None:
         self.is_writable = is_writable
-        if is_writable and not self._is_filled:
-            self._fill()
+        if is_writable and not self.is_added:
+            self._flusher.add(self)
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection behind what was written."""
@@ -228,7 +242,3 @@ class Outbox:
         self._waiting.clear()
         self.is_writable = False
         self._wire.on_writable = None
-
-    def _fill(self) -> None:
-        self._is_filled = True
-        self._flusher.add(self)

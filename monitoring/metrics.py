@@ -200,7 +200,7 @@ def _answering(parts: Answering) -> Iterator[Metric]:
     )
     yield _histograms(
         "smartfin_send_lag_seconds",
-        "Ticks, from when they came from their source until their messages were written.",
+        "Ticks, from when they came from their source until the first of their messages was written.",
         [],
         {(): traffic.lag},
     )

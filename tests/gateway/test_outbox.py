@@ -20,6 +20,7 @@ class Written:
         self.on_writable: Callable[[bool], None] | None = None
         self.farewell: Callable[[], bytes] | None = None
         self.messages: list[bytes] = []
+        self.writes = 0
         self.closed: list[int] = []
         self._fails = fails
 
@@ -28,6 +29,7 @@ class Written:
             raise RuntimeError("the handle is closed")
         messages = [head + body + tail for head, bodies, tail in batches for body in bodies]
         self.messages += messages
+        self.writes += 1
         return len(messages)
 
     def close(self, code: int, reason: str) -> None:
@@ -49,6 +51,38 @@ async def test_a_write_that_raises_closes_its_client_and_leaves_the_others_their
     assert [wire.messages for wire in wires] == [[b"1", b"2"], [], [b"1", b"2"]]
     assert [wire.closed for wire in wires] == [[], [1013], []]
     assert traffic.closed == {1013: 1}
+
+
+async def test_who_was_just_written_to_rests_while_another_is_written_to_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.outbox.FLUSH_S", 60.0)
+    traffic = Traffic()
+    flusher = Flusher(traffic)
+    busy, quiet = wires = [Written(), Written()]
+    outboxes = [Outbox(wire, flusher, 1000, traffic) for wire in wires]
+    outboxes[0].send(b"1")
+    await until(lambda: busy.messages)
+    for outbox in outboxes:
+        outbox.send(b"2")
+    await until(lambda: quiet.messages)
+    assert (busy.messages, quiet.messages) == ([b"1"], [b"2"])
+
+
+async def test_what_came_while_a_client_rested_goes_out_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.outbox.FLUSH_S", 0.5)
+    traffic, wire = Traffic(), Written()
+    outbox = Outbox(wire, Flusher(traffic), 1000, traffic)
+    for text in (b"1", b"2", b"3"):
+        outbox.send(text)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await until(lambda: len(wire.messages) == 3)
+    assert wire.writes == 2
+    assert outbox.is_added
+    await until(lambda: not outbox.is_added)
+    outbox.send(b"4")  # and a pause later it begins anew
+    await until(lambda: len(wire.messages) == 4)
 
 
 class Flooding:
