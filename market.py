@@ -9,6 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Final, NewType
 
+import msgspec
 import polars as pl
 
 Symbol = NewType("Symbol", str)
@@ -232,8 +233,7 @@ class SkippedSource:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who said so, when, and how far to trust it.
 
     `delay_seconds` is the known delay of the feed: 0 for real time, None where the source does not say.
@@ -260,8 +260,7 @@ def _decimal(previous_close: float) -> Decimal:
     return Decimal(repr(previous_close))  # which is asked for with each tick of a day
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The latest state of one symbol. None means unknown, never zero.
 
     `time` is when the venue printed `price`; `volume` and `turnover` are the session's so far;

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -21,8 +21,7 @@ from sources.licences import FREE, Terms
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteEvent:
+class QuoteEvent(msgspec.Struct, frozen=True, gc=False):
     """One change of a symbol on the bus: later means a higher (epoch, seq).
 
     The epoch rises with each collector that takes over; a quote that was pulled, not streamed, has (0, 0).
@@ -110,7 +109,8 @@ class QuoteCache:
     async def put(self, quotes: Iterable[Quote]) -> None:
         """Keep quotes that were pulled; which sources were skipped for them was of that one answer."""
         events = [
-            QuoteEvent(0, 0, replace(quote, provenance=replace(quote.provenance, skipped=()))) for quote in quotes
+            QuoteEvent(0, 0, structs.replace(quote, provenance=structs.replace(quote.provenance, skipped=())))
+            for quote in quotes
         ]
         await self.write(events, publish=False)
 
@@ -211,4 +211,4 @@ class QuoteStore:
 
 def served(quote: Quote, served_from: ServedFrom) -> Quote:
     """The quote, saying where this answer took it from."""
-    return replace(quote, provenance=replace(quote.provenance, served_from=served_from))
+    return structs.replace(quote, provenance=structs.replace(quote.provenance, served_from=served_from))

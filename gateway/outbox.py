@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from gateway.meter import Histogram
@@ -35,8 +35,8 @@ class Traffic:
     mailboxes: set[Mailbox] = field(default_factory=set)
     """Those of the subscriptions to the latest state."""
     closed: Counter[int] = field(default_factory=Counter)
-    unsent: list[float] = field(default_factory=list)
-    """When (time.time) each tick came whose first message is about to be written."""
+    unsent: list[datetime] = field(default_factory=list)
+    """When each tick came whose first message is about to be written."""
     lag: Histogram = field(default_factory=Histogram)
     """From when a tick came from its source until the first of its messages was written."""
 
@@ -59,9 +59,9 @@ class Traffic:
 
     def written(self) -> None:
         """What was unsent has gone out."""
-        now = time.time()
+        now = datetime.now(UTC)
         for came_at in self.unsent:
-            self.lag.observe(max(0.0, now - came_at))
+            self.lag.observe(max(0.0, (now - came_at).total_seconds()))
         self.unsent.clear()
 
 

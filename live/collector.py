@@ -6,11 +6,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import fields, replace
 from functools import lru_cache
 from hashlib import blake2b
 from uuid import uuid4
 
+from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -201,7 +201,7 @@ def merged(known: Quote | None, change: Quote) -> Quote:
         for name in _OPTIONAL
         if getattr(change, name) is None and getattr(known, name) is not None
     }
-    return replace(change, **unsaid) if unsaid else change
+    return structs.replace(change, **unsaid) if unsaid else change
 
 
-_OPTIONAL = tuple(field.name for field in fields(Quote) if field.default is None and field.name != "last_size")
+_OPTIONAL = tuple(field.name for field in structs.fields(Quote) if field.default is None and field.name != "last_size")

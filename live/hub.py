@@ -290,7 +290,7 @@ def _decoded(name: str, payload: bytes) -> Event:
         bar = decode_bar(payload)
         return Event(name, bar.order, bar)
     told = decode_event(payload)
-    return Event(name, told.order, told.quote, came_at=told.quote.provenance.received_at.timestamp())
+    return Event(name, told.order, told.quote, came_at=told.quote.provenance.received_at)
 
 
 async def _as_it_came(message: list[bytes]) -> list[bytes]:

@@ -3,25 +3,26 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Protocol
+
+import msgspec
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class Event:
+class Event(msgspec.Struct, eq=False, gc=False):  # of which many wait at a time, and none leads back to itself
     """One change on its way to all who watch its key; later means a higher (epoch, seq).
 
-    `answers` is for whoever reads it: what each has made of the event, made once and gone with it. `came_at`
-    (time.time) is when its source told of it; None where nobody asks, as of a state that is read again.
+    `answers` is for whoever reads it: what each has made of the event, made once and gone with it. `came_at` is when
+    its source told of it; None where nobody asks, as of a state that is read again.
     """
 
     key: str
     order: tuple[int, int]
     payload: Any
-    answers: dict[object, Any] = field(default_factory=dict)
-    came_at: float | None = None
+    answers: dict[object, Any] = msgspec.field(default_factory=dict)
+    came_at: datetime | None = None
 
 
 AT_MOST: Final = 32

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from msgspec import structs
 
 from db.bars import HeldBars
 from errors import LicenceForbids, NoData, SourceUnavailable, SymbolNotFound, UnsupportedInterval
@@ -101,7 +102,7 @@ async def load_bars(
             source=source,
         )
     known_s = late.provenance.delay_seconds or 0.0
-    return replace(late, as_of=as_of, provenance=replace(late.provenance, delay_seconds=max(delay_s, known_s)))
+    return replace(late, as_of=as_of, provenance=structs.replace(late.provenance, delay_seconds=max(delay_s, known_s)))
 
 
 async def _load(world: World, series: Series, wanted: _Wanted) -> Bars | None:
@@ -371,7 +372,7 @@ async def _actions(world: World, series: Series, part: Interval, raw: pl.DataFra
 def _provenance(world: World, held: HeldBars, filled: _Filled) -> Provenance:
     if filled.error is None and filled.fetched is not None:
         quality = filled.fetched.quality if held.frame.is_empty() else min(held.quality, filled.fetched.quality)
-        return replace(filled.fetched, quality=quality)
+        return structs.replace(filled.fetched, quality=quality)
     return Provenance(
         source=held.source,
         served_from=ServedFrom.STALE if filled.error else ServedFrom.STORE,

@@ -3,11 +3,11 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from msgspec import structs
 from strawberry.types import Info
 
 from db.quotes import served
@@ -193,7 +193,7 @@ def _stale(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:
 
 
 def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:
-    return replace(quote, provenance=replace(quote.provenance, skipped=tuple(skipped)))
+    return structs.replace(quote, provenance=structs.replace(quote.provenance, skipped=tuple(skipped)))
 
 
 def _or_raise(answer: Quote | SmartFinError) -> Quote:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import orjson
 import polars as pl
+from msgspec import structs
 
 from errors import SourceBadAnswer, SourceCannot, SourceError, SourceFault, SourceUnreachable, SymbolNotFound
 from market import BAR_SCHEMA, Asset, AssetType, Interval, Provenance, Quote, ServedFrom, Window
@@ -334,7 +334,7 @@ def _with_session(quote: Quote, days: Sequence[_Kline]) -> Quote:
     """The quote with what its UTC day has brought; as it is where midnight fell between price and day."""
     if not days or not days[-1].low <= quote.price <= days[-1].high:
         return quote
-    return replace(
+    return structs.replace(
         quote,
         open=days[-1].open,
         high=days[-1].high,

@@ -1,10 +1,12 @@
 """The terms on which a tier is given what the sources say: what of it not at all, and what how late."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 from typing import Final
+
+from msgspec import structs
 
 from market import Quote
 
@@ -54,7 +56,7 @@ def aged(quote: Quote, delay_s: float, now: datetime) -> Quote | None:
     if quote.time + late > now:
         return None
     told = quote.provenance
-    provenance = replace(told, delay_seconds=max(delay_s, told.delay_seconds or 0.0))
+    provenance = structs.replace(told, delay_seconds=max(delay_s, told.delay_seconds or 0.0))
     if told.received_at + late > now:
-        return replace(quote, provenance=provenance, bid=None, ask=None, bid_size=None, ask_size=None)
-    return replace(quote, provenance=provenance)
+        return structs.replace(quote, provenance=provenance, bid=None, ask=None, bid_size=None, ask_size=None)
+    return structs.replace(quote, provenance=provenance)

@@ -3,11 +3,13 @@
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import polars as pl
+from msgspec import structs
 
 from market import AssetType, Interval, Quote, Window, venue
 
@@ -50,7 +52,7 @@ DISPUTED: another source told another price of the symbol, within DISPUTED_FOR.
 
 _PRICES: Final = ("price", "open", "high", "low", "previous_close", "bid", "ask")
 _SIZES: Final = ("volume", "turnover", "bid_size", "ask_size", "last_size")
-_NUMBERS: Final = tuple(field.name for field in fields(Quote) if field.type in (float, float | None))
+_NUMBERS: Final = tuple(field.name for field in structs.fields(Quote) if field.type in (float, float | None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Quality:
             if reason is None:
                 kept.append(self._flagged(quote))
             else:
-                self._set_aside(source, quote.symbol, "quote", reason, _plain(asdict(quote)))
+                self._set_aside(source, quote.symbol, "quote", reason, _plain(msgspec.to_builtins(quote)))
         return kept
 
     def bars(
@@ -168,10 +170,10 @@ class Quality:
         if not flags:
             return quote
         lost = sum(POINTS.get(flag, 0) for flag in flags)
-        provenance = replace(
+        provenance = structs.replace(
             quote.provenance, flags=tuple(dict.fromkeys(flags)), quality=max(0, quote.provenance.quality - lost)
         )
-        return replace(quote, provenance=provenance)
+        return structs.replace(quote, provenance=provenance)
 
     def _flags(self, quote: Quote) -> list[str]:
         flags = []

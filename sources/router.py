@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 import polars as pl
+from msgspec import structs
 
 from errors import (
     NoData,
@@ -198,7 +199,7 @@ class Router:
 
         question = Question(Capability.HISTORY, (symbol,), terms.barred)
         fetched, skipped = await self._turns.first(question, reaching, partial(self._turns.attempt, question, ask))
-        return replace(fetched, provenance=replace(fetched.provenance, skipped=tuple(skipped)))
+        return replace(fetched, provenance=structs.replace(fetched.provenance, skipped=tuple(skipped)))
 
     async def asset(self, symbol: str) -> Asset:
         """What a source knows of the symbol. Raises SymbolNotFound or SourceUnavailable."""
@@ -419,4 +420,4 @@ def out_of_reach(symbol: str, interval: Interval, since: datetime) -> NoData:
 def _skipping(quote: Quote, skipped: Sequence[SkippedSource]) -> Quote:
     if not skipped:
         return quote
-    return replace(quote, provenance=replace(quote.provenance, skipped=tuple(skipped)))
+    return structs.replace(quote, provenance=structs.replace(quote.provenance, skipped=tuple(skipped)))

@@ -1,8 +1,10 @@
 """Trades and the top of the book, which a crypto venue streams apart, joined into quotes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import structs
 
 from market import Asset, Provenance, Quote, ServedFrom
 
@@ -68,11 +70,13 @@ class Ticks:
         followed.book = book
         if followed.last is None:
             return ()
-        return (self._told(followed, replace(followed.last, provenance=self._provenance(), last_size=None)),)
+        return (self._told(followed, structs.replace(followed.last, provenance=self._provenance(), last_size=None)),)
 
     def _told(self, followed: _Followed, quote: Quote) -> Quote:
         book = followed.book
-        followed.last = replace(quote, bid=book.bid, ask=book.ask, bid_size=book.bid_size, ask_size=book.ask_size)
+        followed.last = structs.replace(
+            quote, bid=book.bid, ask=book.ask, bid_size=book.bid_size, ask_size=book.ask_size
+        )
         return followed.last
 
     def _provenance(self) -> Provenance:

@@ -1,11 +1,11 @@
 """Quotes in the cache and in the store: what goes in comes out."""
 
 import asyncio
-from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from db.assets import AssetStore
@@ -25,10 +25,10 @@ PLAIN = Quote(
     time=at("2024-05-01T14:30:00.123456"),
     provenance=Provenance(source="test", served_from=ServedFrom.LIVE, received_at=at("2024-05-01T14:30:01")),
 )
-FULL = replace(
+FULL = structs.replace(
     PLAIN,
     price=12345678.12345678,
-    provenance=replace(
+    provenance=structs.replace(
         PLAIN.provenance,
         received_at=at("2024-05-01T14:30:01.654321"),
         delay_seconds=900.5,
@@ -62,8 +62,12 @@ def store(database: Database, partitions: Partitions) -> QuoteStore:
 
 
 def test_the_full_quote_leaves_no_field_at_its_default() -> None:
-    assert [field.name for field in fields(Quote) if getattr(FULL, field.name) is None] == []
-    left = [name for name in Provenance.__slots__ if getattr(FULL.provenance, name) == getattr(PLAIN.provenance, name)]
+    assert [field.name for field in structs.fields(Quote) if getattr(FULL, field.name) is None] == []
+    left = [
+        name
+        for name in Provenance.__struct_fields__
+        if getattr(FULL.provenance, name) == getattr(PLAIN.provenance, name)
+    ]
     assert left == ["source", "served_from", "skipped"]
 
 
@@ -76,7 +80,7 @@ def test_an_event_survives_its_encoding(quote: Quote) -> None:
 async def test_the_cache_gives_back_what_was_put_and_lets_it_expire(
     cache: QuoteCache, redis: Redis, keys: Keys
 ) -> None:
-    other = replace(FULL, symbol="BTC-USD")
+    other = structs.replace(FULL, symbol="BTC-USD")
     await cache.put([PLAIN, other])
     assert await cache.get(["BTC-USD", "NOSUCH", "AAPL"]) == {
         "BTC-USD": QuoteEvent(0, 0, other),
@@ -87,7 +91,7 @@ async def test_the_cache_gives_back_what_was_put_and_lets_it_expire(
 
 
 async def test_what_is_asked_at_the_same_moment_is_read_in_one_round_trip(cache: QuoteCache, redis: Redis) -> None:
-    quotes = [replace(PLAIN, symbol=f"S{number}") for number in range(300)]
+    quotes = [structs.replace(PLAIN, symbol=f"S{number}") for number in range(300)]
     await cache.put(quotes)
 
     async def reads() -> int:
@@ -132,7 +136,7 @@ async def test_what_cannot_be_decoded_counts_as_unknown(cache: QuoteCache, redis
 
 async def test_which_sources_were_skipped_is_of_one_answer_and_not_cached(cache: QuoteCache) -> None:
     skipped = (SkippedSource("other", "SOURCE_TIMEOUT", "It took too long."),)
-    await cache.put([replace(PLAIN, provenance=replace(PLAIN.provenance, skipped=skipped))])
+    await cache.put([structs.replace(PLAIN, provenance=structs.replace(PLAIN.provenance, skipped=skipped))])
     assert await cache.get(["AAPL"]) == {"AAPL": QuoteEvent(0, 0, PLAIN)}
 
 
@@ -140,7 +144,7 @@ async def test_what_is_written_for_all_to_hear_is_kept_before_it_is_heard(
     cache: QuoteCache, redis: Redis, keys: Keys
 ) -> None:
     # More than go into one round trip.
-    events = [QuoteEvent(7, seq, replace(PLAIN, symbol=f"S{seq}")) for seq in range(450)]
+    events = [QuoteEvent(7, seq, structs.replace(PLAIN, symbol=f"S{seq}")) for seq in range(450)]
     async with redis.pubsub(ignore_subscribe_messages=True) as bus:
         await bus.psubscribe(keys.quotes("*"))
         await bus.get_message(timeout=1)
@@ -164,7 +168,7 @@ async def test_what_was_pulled_is_kept_in_silence(cache: QuoteCache, redis: Redi
 async def test_the_modes_share_no_key(redis: Redis) -> None:
     sandbox, live = (QuoteCache(redis, Keys(mode), KEEP_S) for mode in ("sandbox", "live"))
     symbol = "MODES.TEST"
-    await sandbox.put([replace(PLAIN, symbol=symbol)])
+    await sandbox.put([structs.replace(PLAIN, symbol=symbol)])
     assert await live.get([symbol]) == {}
     assert symbol in await sandbox.get([symbol])
 
@@ -180,16 +184,18 @@ async def test_a_redis_that_is_away_is_unavailable(tmp_path: Path) -> None:
 
 def stored(quote: Quote) -> Quote:
     """The quote as the store gives it: without what it does not keep."""
-    provenance = replace(quote.provenance, served_from=ServedFrom.STALE, delay_seconds=None, flags=(), synthetic=False)
-    return replace(quote, last_size=None, provenance=provenance)
+    provenance = structs.replace(
+        quote.provenance, served_from=ServedFrom.STALE, delay_seconds=None, flags=(), synthetic=False
+    )
+    return structs.replace(quote, last_size=None, provenance=provenance)
 
 
 async def test_the_store_gives_the_newest_quote_marked_stale(store: QuoteStore) -> None:
-    older = [replace(FULL, time=FULL.time - timedelta(days=days), price=1.0) for days in (1, 40, 400)]
+    older = [structs.replace(FULL, time=FULL.time - timedelta(days=days), price=1.0) for days in (1, 40, 400)]
     await store.save([older[0], FULL, *older[1:]])
-    await store.save([replace(PLAIN, symbol="MSFT")])
+    await store.save([structs.replace(PLAIN, symbol="MSFT")])
     assert await store.latest(["MSFT", "NOSUCH", "AAPL"], synthetic=False) == {
-        "MSFT": stored(replace(PLAIN, symbol="MSFT")),
+        "MSFT": stored(structs.replace(PLAIN, symbol="MSFT")),
         "AAPL": stored(FULL),
     }
     synthetic = (await store.latest(["MSFT"], synthetic=True))["MSFT"]
@@ -198,14 +204,14 @@ async def test_the_store_gives_the_newest_quote_marked_stale(store: QuoteStore) 
 
 async def test_a_quote_that_is_held_stays_as_it_is(store: QuoteStore) -> None:
     await store.save([FULL])
-    await store.save([replace(FULL, price=1.0)])
+    await store.save([structs.replace(FULL, price=1.0)])
     assert (await store.latest(["AAPL"], synthetic=False))["AAPL"].price == FULL.price
 
 
 async def test_a_quote_is_kept_under_the_market_of_its_asset(store: QuoteStore, database: Database) -> None:
     known = Asset(symbol="0700.HK", name="Tencent", type=AssetType.STOCK, market_code="XHKG", currency="HKD")
     await AssetStore(database).save([known])
-    await store.save([replace(PLAIN, symbol="0700.HK"), PLAIN])
+    await store.save([structs.replace(PLAIN, symbol="0700.HK"), PLAIN])
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT symbol, market FROM market_data ORDER BY symbol")
     assert [tuple(row) for row in rows] == [("0700.HK", "XHKG"), ("AAPL", "")]

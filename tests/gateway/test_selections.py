@@ -1,12 +1,12 @@
 """What a selection makes of an event: the same in one go as field by field."""
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from db.documents import DocumentStore
 from gateway.documents import Documents
@@ -32,8 +32,8 @@ QUOTE = Quote(
 )
 PAYLOADS = {
     "whole": QUOTE,
-    "without a number": replace(QUOTE, price=math.nan),
-    "without its symbol": replace(QUOTE, symbol=cast(str, None)),
+    "without a number": structs.replace(QUOTE, price=math.nan),
+    "without its symbol": structs.replace(QUOTE, symbol=cast(str, None)),
     "nothing": None,
     "an error": ValueError("unforeseen"),
 }

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import count, pairwise
@@ -12,6 +11,7 @@ from typing import cast
 
 import psutil
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from db.alert_bus import AlertBus
@@ -36,11 +36,11 @@ from tests.waiting import until
 
 PROVENANCE = Provenance(source="s", served_from=ServedFrom.LIVE, received_at=NOW)
 TRADE = Quote(symbol="A", price=2.0, time=NOW, provenance=PROVENANCE)
-KNOWN = replace(
+KNOWN = structs.replace(
     TRADE,
     price=1.9,
     time=NOW - timedelta(seconds=1),
-    provenance=replace(PROVENANCE, quality=1),
+    provenance=structs.replace(PROVENANCE, quality=1),
     open=1.0,
     high=2.0,
     low=0.5,
@@ -54,7 +54,7 @@ KNOWN = replace(
     last_size=5.0,
     currency="USD",
 )
-AFTER = replace(KNOWN, price=2.0, time=NOW, provenance=PROVENANCE, last_size=None)
+AFTER = structs.replace(KNOWN, price=2.0, time=NOW, provenance=PROVENANCE, last_size=None)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ AFTER = replace(KNOWN, price=2.0, time=NOW, provenance=PROVENANCE, last_size=Non
     [
         (None, TRADE, TRADE),
         (KNOWN, TRADE, AFTER),  # what it does not say stays, but for the size of the trade before
-        (KNOWN, replace(TRADE, bid=0.0, last_size=7.0), replace(AFTER, bid=0.0, last_size=7.0)),
-        (KNOWN, replace(KNOWN, price=3.0), replace(KNOWN, price=3.0)),
+        (KNOWN, structs.replace(TRADE, bid=0.0, last_size=7.0), structs.replace(AFTER, bid=0.0, last_size=7.0)),
+        (KNOWN, structs.replace(KNOWN, price=3.0), structs.replace(KNOWN, price=3.0)),
         (TRADE, KNOWN, KNOWN),
     ],
 )
@@ -175,9 +175,9 @@ async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Key
         await until(carries(source, "A", "B"))
         [opened] = source.streams
         batches = (
-            [KNOWN, replace(KNOWN, symbol="B"), replace(KNOWN, symbol="C")],
+            [KNOWN, structs.replace(KNOWN, symbol="B"), structs.replace(KNOWN, symbol="C")],
             [TRADE],
-            [replace(TRADE, price=2.1, bid=2.05)],
+            [structs.replace(TRADE, price=2.1, bid=2.05)],
         )
         for number, batch in enumerate(batches, 1):
             opened.says.put_nowait(batch)
@@ -185,7 +185,7 @@ async def test_each_event_is_whole_and_counted_by_symbol(redis: Redis, keys: Key
         assert [event.seq for event in watcher.events] == [1, 2, 3]
         assert len({event.epoch for event in watcher.events}) == 1
         flagged = watcher.last.quote.provenance
-        assert watcher.last.quote == replace(AFTER, price=2.1, bid=2.05, provenance=flagged)
+        assert watcher.last.quote == structs.replace(AFTER, price=2.1, bid=2.05, provenance=flagged)
         cached = await QuoteCache(redis, keys, 600).get(["A", "B", "C"])
         assert cached.keys() == {"A", "B"}, "nobody asked it for C, so C may be another's"
         assert cached["A"] == watcher.last
@@ -267,7 +267,7 @@ async def test_what_an_owner_before_sends_late_is_dropped(redis: Redis, keys: Ke
     async with collecting(redis, keys, source), watching(redis, keys) as [watcher], ticking(source):
         await until(lambda: watcher.events)
         now = watcher.last
-        late = QuoteEvent(now.epoch - 1, now.seq + 1000, replace(now.quote, price=-1.0))
+        late = QuoteEvent(now.epoch - 1, now.seq + 1000, structs.replace(now.quote, price=-1.0))
         await QuoteCache(redis, keys, 600).write([late], publish=True)
         seen = len(watcher.events)
         await until(lambda: len(watcher.events) > seen + 10)

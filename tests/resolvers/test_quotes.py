@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 import resolvers.quotes
@@ -104,10 +104,12 @@ async def test_where_all_fail_the_cache_answers_stale_and_says_why(
 ) -> None:
     old = quote("AAPL", 1.0, 3 * FRESH_S)
     await world.quote_cache.put([old])
-    await world.quote_store.save([replace(old, price=9.0, time=old.time + timedelta(seconds=1))])
+    await world.quote_store.save([structs.replace(old, price=9.0, time=old.time + timedelta(seconds=1))])
     fail(source, second)
     answer = await one(world, "AAPL")
-    assert answer == replace(old, provenance=replace(old.provenance, served_from=ServedFrom.STALE, skipped=FAILED))
+    assert answer == structs.replace(
+        old, provenance=structs.replace(old.provenance, served_from=ServedFrom.STALE, skipped=FAILED)
+    )
 
 
 async def silent(world: World, *sources: Scripted) -> dict[str, Quote]:
@@ -130,7 +132,7 @@ async def test_while_the_sources_are_silent_the_stale_quote_is_served_soon_and_o
     answers = await asyncio.gather(*(one(world, "AAPL") for _ in range(20)))
     assert 0.2 <= time.monotonic() - start < 30
     assert len(set(answers)) == 1
-    assert replace(answers[0], provenance=old["AAPL"].provenance) == old["AAPL"]
+    assert structs.replace(answers[0], provenance=old["AAPL"].provenance) == old["AAPL"]
     assert answers[0].provenance.served_from is ServedFrom.STALE
     assert answers[0].provenance.skipped == (SkippedSource("first", "SOURCE_SLOW", "has not answered yet"),)
     await one(world, "AAPL")
@@ -245,7 +247,9 @@ async def test_where_the_cache_is_empty_too_the_store_answers_stale(
     await world.quote_store.save([old])
     fail(source, second)
     answer = await one(world, "AAPL")
-    assert answer == replace(old, provenance=replace(old.provenance, served_from=ServedFrom.STALE, skipped=FAILED))
+    assert answer == structs.replace(
+        old, provenance=structs.replace(old.provenance, served_from=ServedFrom.STALE, skipped=FAILED)
+    )
 
 
 async def test_where_nothing_is_known_the_error_says_what_each_source_said(

@@ -1,13 +1,13 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import monotonic
 
 import polars as pl
 import pytest
+from msgspec import structs
 from polars.testing import assert_frame_equal
 
 from errors import (
@@ -396,12 +396,12 @@ async def test_trades_are_ticks_and_carry_the_book(fake: FakeBinance, source: Bi
         first = tick("BTC-USDT", 60_000.25, NOW, 0.00131, "USDT")
         assert await listener.heard() == (first,)
         await fake.push_book("BTC-USDT", "60000.24", "1.50000000", "60000.26", "0.00000000")
-        book = replace(first, last_size=None, bid=60_000.24, bid_size=1.5, ask=60_000.26)
+        book = structs.replace(first, last_size=None, bid=60_000.24, bid_size=1.5, ask=60_000.26)
         assert await listener.heard() == (book,)
         # The same book again is no change.
         await fake.push_book("BTC-USDT", "60000.24", "1.50000000", "60000.26", "0.00000000")
         await fake.push("BTC-USDT", 60_000.26, NOW + MS, "2")
-        assert await listener.heard() == (replace(book, price=60_000.26, time=NOW + MS, last_size=2.0),)
+        assert await listener.heard() == (structs.replace(book, price=60_000.26, time=NOW + MS, last_size=2.0),)
     assert fake.messages[0] == {"method": "SUBSCRIBE", "params": list(BTC), "id": 1}
 
 
@@ -430,7 +430,7 @@ async def test_recorded_frames_are_parsed_exactly(fake: FakeBinance, source: Bin
             await fake.say(f'{{"stream":"bnbbtc@trade","data":{frame}}}' if wrapped else frame)
         trade = tick("BNB-BTC", 0.001, time, 100.0, "BTC")
         assert await listener.heard() == (trade,)
-        book = replace(trade, last_size=None, bid=0.0024, bid_size=10.0, ask=0.0026, ask_size=100.0)
+        book = structs.replace(trade, last_size=None, bid=0.0024, bid_size=10.0, ask=0.0026, ask_size=100.0)
         assert await listener.heard() == (book,)
 
 

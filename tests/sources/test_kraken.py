@@ -1,12 +1,12 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import polars as pl
 import pytest
+from msgspec import structs
 from polars.testing import assert_frame_equal
 
 from errors import (
@@ -108,7 +108,7 @@ async def test_a_quote_has_the_book_and_the_utc_day(fake: FakeKraken, source: Kr
             symbol="BTC-USD",
             price=60_000.1,
             time=NOW,
-            provenance=replace(LIVE, flags=("TIME_OF_ANSWER",)),
+            provenance=structs.replace(LIVE, flags=("TIME_OF_ANSWER",)),
             open=float(today.open),
             high=float(today.high),
             low=60_000.1,
@@ -137,7 +137,7 @@ def test_the_recorded_ticker_is_parsed_exactly() -> None:
             symbol="BTC-USDT",
             price=105899.4,
             time=NOW,
-            provenance=replace(LIVE, flags=("TIME_OF_ANSWER",)),
+            provenance=structs.replace(LIVE, flags=("TIME_OF_ANSWER",)),
             open=106021.6,
             high=106112.0,
             low=105853.5,
@@ -351,17 +351,17 @@ async def test_trades_are_ticks_and_carry_the_book(fake: FakeKraken, source: Kra
         await fake.carries("BTC-USD")
         await fake.push("BTC-USD", 60_000.1, NOW, 0.00131)
         # The book came as a snapshot, once subscribed.
-        first = replace(
+        first = structs.replace(
             tick("BTC-USD", 60_000.1, NOW, 0.00131), bid=60_000.1, bid_size=2.25, ask=60_000.2, ask_size=1.5
         )
         assert await listener.heard() == [first]
         await fake.push_book("BTC-USD", 60_000.0, 1.5, 60_000.2, 0.0)
-        book = replace(first, last_size=None, bid=60_000.0, bid_size=1.5, ask_size=None)
+        book = structs.replace(first, last_size=None, bid=60_000.0, bid_size=1.5, ask_size=None)
         assert await listener.heard() == [book]
         # The same book again is no change.
         await fake.push_book("BTC-USD", 60_000.0, 1.5, 60_000.2, 0.0)
         await fake.push("BTC-USD", 60_000.2, NOW + MS, 2.0)
-        assert await listener.heard() == [replace(book, price=60_000.2, time=NOW + MS, last_size=2.0)]
+        assert await listener.heard() == [structs.replace(book, price=60_000.2, time=NOW + MS, last_size=2.0)]
     assert fake.messages == [
         {"method": "subscribe", "params": {"channel": "ticker", "event_trigger": "bbo", "symbol": ["BTC/USD"]}},
         {"method": "subscribe", "params": {"channel": "trade", "snapshot": False, "symbol": ["BTC/USD"]}},
@@ -390,7 +390,7 @@ async def test_recorded_frames_are_parsed_exactly(fake: FakeKraken, source: Krak
         time = datetime(2026, 9, 25, 17, 48, 26, 844_359, tzinfo=UTC)
         expected = tick("BTC-USD", 83744.3, time, 0.0004478)
         assert await listener.heard() == [
-            replace(expected, bid=83744.2, bid_size=0.56251979, ask=83744.3, ask_size=0.0004478)
+            structs.replace(expected, bid=83744.2, bid_size=0.56251979, ask=83744.3, ask_size=0.0004478)
         ]
 
 

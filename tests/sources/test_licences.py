@@ -1,10 +1,10 @@
 """The terms of tiers: read from the setting, and applied to a quote."""
 
-from dataclasses import replace
 from datetime import timedelta
 from math import inf
 
 import pytest
+from msgspec import structs
 
 from errors import StartError
 from market import Provenance, Quote, ServedFrom
@@ -109,17 +109,21 @@ def test_terms_tell_the_delay_of_what_several_sources_have_made() -> None:
 )
 def test_a_quote_is_as_old_as_its_price(age_s: float, received_ago_s: float, expected: dict[str, None] | None) -> None:
     received_at = NOW - timedelta(seconds=received_ago_s)
-    quote = replace(
-        QUOTE, time=NOW - timedelta(seconds=age_s), provenance=replace(QUOTE.provenance, received_at=received_at)
+    quote = structs.replace(
+        QUOTE,
+        time=NOW - timedelta(seconds=age_s),
+        provenance=structs.replace(QUOTE.provenance, received_at=received_at),
     )
     given = None
     if expected is not None:
-        given = replace(quote, provenance=replace(quote.provenance, delay_seconds=60), **expected)  # type: ignore[arg-type]
+        given = structs.replace(quote, provenance=structs.replace(quote.provenance, delay_seconds=60), **expected)
     assert aged(quote, 60, NOW) == given
 
 
 def test_the_longer_delay_is_told() -> None:
-    slow = replace(QUOTE, time=NOW - timedelta(hours=1), provenance=replace(QUOTE.provenance, delay_seconds=900))
+    slow = structs.replace(
+        QUOTE, time=NOW - timedelta(hours=1), provenance=structs.replace(QUOTE.provenance, delay_seconds=900)
+    )
     told = aged(slow, 60, NOW)
     assert told is not None
     assert told.provenance.delay_seconds == 900

@@ -1,10 +1,10 @@
 import math
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from errors import SourceUnavailable
 from market import BAR_SCHEMA, Interval, Provenance, Quote, ServedFrom, Window
@@ -58,8 +58,8 @@ def test_a_good_quote_stays_as_it_is(quality: Quality) -> None:
     ],
 )
 def test_the_impossible_is_set_aside_with_its_payload(quality: Quality, change: dict[str, Any], reason: str) -> None:
-    assert quality.quotes("s", [replace(GOOD, **change), replace(GOOD, symbol="MSFT")]) == [
-        replace(GOOD, symbol="MSFT")
+    assert quality.quotes("s", [structs.replace(GOOD, **change), structs.replace(GOOD, symbol="MSFT")]) == [
+        structs.replace(GOOD, symbol="MSFT")
     ]
     [aside] = quality.drain()
     assert (aside.source, aside.symbol, aside.kind, aside.reason) == ("s", "AAPL", "quote", reason)
@@ -77,7 +77,7 @@ def test_the_impossible_is_set_aside_with_its_payload(quality: Quality, change: 
     ],
 )
 def test_the_doubtful_loses_points_by_name(quality: Quality, change: dict[str, Any], flag: str) -> None:
-    assert flags(quality, replace(GOOD, **change)) == (flag,)
+    assert flags(quality, structs.replace(GOOD, **change)) == (flag,)
 
 
 TINY = math.ulp(0.0)
@@ -108,7 +108,7 @@ AHEAD, LATE, US = timedelta(seconds=60), timedelta(minutes=30), timedelta(micros
 def test_each_rule_for_quotes_at_its_edge(allowed: dict[str, Any], beyond: dict[str, Any], flag: str | None) -> None:
     def weighed(change: dict[str, Any]) -> list[tuple[str, ...]]:
         quality = Quality(lambda _symbol: True, lambda: NOW, {"AAPL": "USD"}.get)
-        return [tuple(told.provenance.flags) for told in quality.quotes("s", [replace(GOOD, **change)])]
+        return [tuple(told.provenance.flags) for told in quality.quotes("s", [structs.replace(GOOD, **change)])]
 
     assert weighed(allowed) == [()]
     assert weighed(beyond) == ([] if flag is None else [(flag,)])
@@ -122,7 +122,7 @@ def test_a_jump_begins_beyond_the_share_of_its_kind(
     plain = Quote(symbol=symbol, price=1000.0, time=NOW, provenance=PROVENANCE)
     for change, expected in [(share - 1e-9, ()), (share + 1e-9, ("JUMP",))]:
         assert flags(quality, plain) == ()
-        assert flags(quality, replace(plain, price=1000.0 * (1 + direction * change))) == expected
+        assert flags(quality, structs.replace(plain, price=1000.0 * (1 + direction * change))) == expected
         quality = Quality(clock=lambda: NOW)
 
 
@@ -132,17 +132,19 @@ def test_a_jump_is_confirmed_by_a_price_near_it_of_whatever_source(
 ) -> None:
     plain = Quote(symbol="AAPL", price=100.0, time=NOW, provenance=PROVENANCE)
     assert flags(quality, plain) == ()
-    assert flags(quality, replace(plain, price=200.0)) == ("JUMP",)
-    other = replace(plain, price=second, provenance=replace(PROVENANCE, source="other"))
+    assert flags(quality, structs.replace(plain, price=200.0)) == ("JUMP",)
+    other = structs.replace(plain, price=second, provenance=structs.replace(PROVENANCE, source="other"))
     [confirming] = quality.quotes("other", [other])
     assert tuple(confirming.provenance.flags) == expected
 
 
 def test_a_price_may_be_old_while_its_market_is_closed_or_its_feed_is_late() -> None:
-    old = replace(GOOD, time=NOW - timedelta(days=3))
+    old = structs.replace(GOOD, time=NOW - timedelta(days=3))
     closed = Quality(is_open=lambda _symbol: False, clock=lambda: NOW)
     assert flags(closed, old) == ()
-    late = replace(GOOD, time=NOW - timedelta(minutes=40), provenance=replace(PROVENANCE, delay_seconds=900.0))
+    late = structs.replace(
+        GOOD, time=NOW - timedelta(minutes=40), provenance=structs.replace(PROVENANCE, delay_seconds=900.0)
+    )
     assert flags(Quality(is_open=lambda _symbol: True, clock=lambda: NOW), late) == ()
 
 
@@ -153,33 +155,33 @@ def test_a_price_may_be_old_while_its_market_is_closed_or_its_feed_is_late() -> 
 def test_another_currency_than_the_venues_is_doubtful_where_nothing_is_known_of_the_asset(
     quality: Quality, symbol: str, currency: str, expected: tuple[str, ...]
 ) -> None:
-    assert flags(quality, replace(GOOD, symbol=symbol, currency=currency)) == expected
+    assert flags(quality, structs.replace(GOOD, symbol=symbol, currency=currency)) == expected
 
 
 @pytest.mark.parametrize(("symbol", "step"), [("AAPL", 1.3), ("EURUSD=X", 1.15), ("BTC-USD", 1.6), ("^GSPC", 0.8)])
 def test_a_jump_is_doubtful_until_the_next_price_confirms_it(quality: Quality, symbol: str, step: float) -> None:
     plain = Quote(symbol=symbol, price=100.0, time=NOW, provenance=PROVENANCE)
     assert flags(quality, plain) == ()
-    assert flags(quality, replace(plain, price=100 * step)) == ("JUMP",)
-    assert flags(quality, replace(plain, price=101 * step)) == ()
-    assert flags(quality, replace(plain, price=102 * step)) == ()
+    assert flags(quality, structs.replace(plain, price=100 * step)) == ("JUMP",)
+    assert flags(quality, structs.replace(plain, price=101 * step)) == ()
+    assert flags(quality, structs.replace(plain, price=102 * step)) == ()
 
 
 def test_a_spike_that_is_gone_leaves_nothing(quality: Quality) -> None:
     plain = Quote(symbol="AAPL", price=100.0, time=NOW, provenance=PROVENANCE)
     assert flags(quality, plain) == ()
-    assert flags(quality, replace(plain, price=200.0)) == ("JUMP",)
-    assert flags(quality, replace(plain, price=100.5)) == ()
-    assert flags(quality, replace(plain, price=200.0)) == ("JUMP",)
+    assert flags(quality, structs.replace(plain, price=200.0)) == ("JUMP",)
+    assert flags(quality, structs.replace(plain, price=100.5)) == ()
+    assert flags(quality, structs.replace(plain, price=200.0)) == ("JUMP",)
 
 
 def test_going_back_in_time_is_told(quality: Quality) -> None:
     assert flags(quality, GOOD) == ()
-    assert flags(quality, replace(GOOD, time=NOW - timedelta(minutes=1))) == ("EARLIER_THAN_BEFORE",)
+    assert flags(quality, structs.replace(GOOD, time=NOW - timedelta(minutes=1))) == ("EARLIER_THAN_BEFORE",)
 
 
 def test_what_waits_to_be_stored_is_bounded(quality: Quality) -> None:
-    quality.quotes("s", [replace(GOOD, price=0.0)] * (KEPT_FOR_STORING + 10))
+    quality.quotes("s", [structs.replace(GOOD, price=0.0)] * (KEPT_FOR_STORING + 10))
     assert len(quality.drain()) == KEPT_FOR_STORING
 
 

@@ -5,7 +5,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from errors import SymbolNotFound
 from market import BAR_SCHEMA, AssetType, Interval, Provenance, Quote, ServedFrom, Window, parse_symbol
@@ -444,7 +444,7 @@ async def test_what_was_streamed_is_what_quotes_and_forming_bars_say_at_that_ins
     for quote in quotes[:: len(quotes) // 30]:
         then = sandbox(quote.time, rate=rate)
         said = (await then.quotes([quote.symbol]))[quote.symbol]
-        assert replace(said, provenance=quote.provenance) == quote
+        assert structs.replace(said, provenance=quote.provenance) == quote
         so_far = [each for each in quotes if each.symbol == quote.symbol and each.time <= quote.time]
         opened = Interval.M1.floor(quote.time)
         if opened > so_far[0].time:
