@@ -163,7 +163,8 @@ class Run:
                 outbox.wait(self)
                 break
             taken += 1
-            answer = event.answers.get(selection)  # without a call, where another client had it made
+            # Without a call, where another client had it made.
+            answer = event.answer if event.asker is selection else event.answers.get(selection)
             if answer.__class__ is not bytes:
                 answer = self._made(event)
                 if not isinstance(answer, bytes):

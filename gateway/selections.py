@@ -42,9 +42,11 @@ class Selection:
 
     def answer(self, event: Event) -> "bytes | asyncio.Task[bytes]":
         """The payload of a `next` message, made at the first call for an event; a task, where it has to wait."""
-        answer: bytes | asyncio.Task[bytes] | None = event.answers.get(self)
+        answer: bytes | asyncio.Task[bytes] | None
+        answer = event.answer if event.asker is self else event.answers.get(self)
         if answer is None:
-            answer = event.answers[self] = self._made(event)
+            answer = self._made(event)
+            event.keep(self, answer)
         elif not isinstance(answer, bytes) and answer.done():
             answer = answer.result()
         return answer

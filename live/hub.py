@@ -80,12 +80,12 @@ class Hub:
     @property
     def mailboxes(self) -> int:
         """How many subscribers there are, counted once for each topic that they watch."""
-        return sum(len(topic.feed.watchers) for topic in self._topics.values())
+        return sum(len(topic.feed) for topic in self._topics.values())
 
     @property
     def topics(self) -> int:
         """How many topics are watched here."""
-        return sum(bool(topic.feed.watchers) for topic in self._topics.values())
+        return sum(bool(topic.feed) for topic in self._topics.values())
 
     async def subscribe(self, topics: Iterable[str], max_per_second: float | None = None) -> Mailbox:
         """A mailbox that gets every change of the topics from now on, until it is closed.
@@ -99,7 +99,7 @@ class Hub:
         watched = [self._topics.setdefault(name, _Topic()) for name in names]
         mailbox = Mailbox(max_per_second, partial(_leave, watched), len(names))
         for topic in watched:
-            topic.feed.watchers[mailbox] = None
+            topic.feed.watch(mailbox)
         try:
             await self._follow([name for name, topic in zip(names, watched, strict=True) if not topic.is_asked])
             async with asyncio.timeout(CONFIRM_S):
@@ -123,7 +123,7 @@ class Hub:
             except _AWAY as error:
                 why = str(error) or f"nothing heard for {SILENCE_S:g} s"
                 logger.warning("the bus is away, connecting anew: %s", why)
-            self._topics = {name: topic for name, topic in self._topics.items() if topic.feed.watchers}
+            self._topics = {name: topic for name, topic in self._topics.items() if topic.feed}
             await asyncio.sleep(began + RETRY_S - now())  # at once, where it had been there
 
     async def _listen(self) -> None:
@@ -214,7 +214,7 @@ class Hub:
         while not is_ending():
             with suppress(*_AWAY):
                 await self._redis.publish(self._heartbeat, b"")
-                await self._unfollow([name for name, topic in self._topics.items() if not topic.feed.watchers])
+                await self._unfollow([name for name, topic in self._topics.items() if not topic.feed])
                 await self._follow([name for name, topic in self._topics.items() if not topic.is_asked])
                 await self._demand(list(self._topics))
             if self._undecoded:
@@ -252,14 +252,14 @@ class Hub:
         if not names:
             return
         async with self._commands:
-            gone = {name: topic for name in names if not (topic := self._topics[name]).feed.watchers}
+            gone = {name: topic for name in names if not (topic := self._topics[name]).feed}
             for topic in gone.values():  # who comes meanwhile asks anew
                 topic.is_asked = False
                 topic.confirmed.clear()
             if gone and self._pubsub is not None:
                 await _sent(self._pubsub.unsubscribe(*map(self._keys.channel, gone)))
             for name, topic in gone.items():
-                if not topic.feed.watchers:
+                if not topic.feed:
                     del self._topics[name]
                     self._followed.pop(self._keys.channel(name).encode(), None)
 
@@ -300,4 +300,4 @@ async def _as_it_came(message: list[bytes]) -> list[bytes]:
 
 def _leave(topics: Sequence[_Topic], mailbox: Mailbox) -> None:
     for topic in topics:
-        topic.feed.watchers.pop(mailbox, None)
+        topic.feed.leave(mailbox)

@@ -38,7 +38,7 @@ class LicensedTicks:
         lines = [self._lines.setdefault(name, _Line(name, self._terms)) for name in dict.fromkeys(symbols)]
         mailbox = Mailbox(max_per_second, partial(self._leave, lines), len(lines))
         for line in lines:
-            line.feed.watchers[mailbox] = None
+            line.feed.watch(mailbox)
         try:
             for line in lines:
                 await line.open(self._hub)
@@ -52,8 +52,8 @@ class LicensedTicks:
 
     def _leave(self, lines: "Sequence[_Line]", mailbox: Mailbox) -> None:
         for line in lines:
-            line.feed.watchers.pop(mailbox, None)
-            if not line.feed.watchers:
+            line.feed.leave(mailbox)
+            if not line.feed:
                 line.close()
                 del self._lines[line.symbol]
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -11,18 +12,34 @@ import msgspec
 logger = logging.getLogger(__name__)
 
 
+_NONE: Final[Mapping[object, Any]] = MappingProxyType({})
+
+
 class Event(msgspec.Struct, eq=False, gc=False):  # of which many wait at a time, and none leads back to itself
     """One change on its way to all who watch its key; later means a higher (epoch, seq).
 
-    `answers` is for whoever reads it: what each has made of the event, made once and gone with it. `came_at` is when
-    its source told of it; None where nobody asks, as of a state that is read again.
+    `came_at` is when its source told of it; None where nobody asks, as of a state that is read again.
     """
 
     key: str
     order: tuple[int, int]
     payload: Any
-    answers: dict[object, Any] = msgspec.field(default_factory=dict)
     came_at: datetime | None = None
+    asker: object = None
+    """The first for whom something was made of it; most often they all ask for the same."""
+    answer: Any = None
+    """What was made for the first."""
+    answers: Mapping[object, Any] = _NONE
+    """What was made for each of the others."""
+
+    def keep(self, asker: object, answer: Any) -> None:
+        """Keep what was made of it; it is gone with the event."""
+        if self.asker is None or self.asker is asker:
+            self.asker, self.answer = asker, answer
+        elif isinstance(self.answers, dict):
+            self.answers[asker] = answer
+        else:
+            self.answers = {asker: answer}
 
 
 AT_MOST: Final = 32
@@ -78,7 +95,7 @@ class Mailbox:
     ) -> None:
         self.symbols = symbols
         """How many symbols it brings the events of."""
-        self.arrived: list[Event] = []
+        self.arrived: Final[list[Event]] = []
         """What the reader was woken for and is about to take, at most AT_MOST; a feed puts more behind it."""
         self.conflated = 0
         """Events that were replaced by a newer one before they were taken."""
@@ -130,7 +147,8 @@ class Mailbox:
         if self._reader is None:
             return
         if self.arrived:
-            arrived, self.arrived = self.arrived, []
+            arrived = self.arrived.copy()
+            self.arrived.clear()
             if self._known:
                 arrived = [event for event in arrived if event.key not in self._known or self._is_news(event)]
             if arrived and (taken := self._reader.take(arrived)) < len(arrived):
@@ -209,11 +227,25 @@ class Mailbox:
 class Feed:
     """Brings events to the mailboxes of all who watch: of each key only what is newer than all before."""
 
-    __slots__ = ("_newest", "watchers")
+    __slots__ = ("_aims", "_newest", "_watchers")
 
     def __init__(self) -> None:
-        self.watchers: dict[Mailbox, None] = {}
+        self._watchers: dict[Mailbox, None] = {}
+        self._aims: tuple[tuple[Mailbox, ...], tuple[list[Event], ...]] | None = None
         self._newest: dict[str, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    def watch(self, mailbox: Mailbox) -> None:
+        """Bring it what comes from now on."""
+        self._watchers[mailbox] = self._aims = None
+
+    def leave(self, mailbox: Mailbox) -> None:
+        """Bring it nothing more."""
+        self._watchers.pop(mailbox, None)
+        self._aims = None
 
     def bring(self, event: Event) -> None:
         """Put the event into each mailbox, unless one as new was before."""
@@ -221,14 +253,16 @@ class Feed:
         if newest is not None and event.order <= newest:
             return
         self._newest[event.key] = event.order
+        if self._aims is None:
+            self._aims = tuple(self._watchers), tuple(mailbox.arrived for mailbox in self._watchers)
+        mailboxes, lists = self._aims
         most = AT_MOST
-        for mailbox in tuple(self.watchers):
-            arrived = mailbox.arrived
-            if 0 < len(arrived) < most:  # where much comes it mostly is, and a fan-out spends its time here
+        for number, arrived in enumerate(lists):
+            if 0 < len(arrived) < most:  # where much comes it mostly is, and then the mailbox itself is not touched
                 arrived.append(event)
                 continue
             try:
-                mailbox.put(event)
+                mailboxes[number].put(event)
             except Exception:  # one reader's fault is not that of the others
                 logger.exception("a reader of %s failed", event.key)
 

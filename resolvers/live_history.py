@@ -64,7 +64,7 @@ class Chart:
     async def watch(self) -> Mailbox:
         """A mailbox with the bars as they are, and then as they become. Raises as `load_history` does."""
         mailbox = Mailbox(on_close=self._leave)
-        self._feed.watchers[mailbox] = None
+        self._feed.watch(mailbox)
         try:
             async with self._opening:
                 if self._bus is None:
@@ -150,8 +150,8 @@ class Chart:
         self._feed.bring(event)
 
     def _leave(self, mailbox: Mailbox) -> None:
-        self._feed.watchers.pop(mailbox, None)
-        if not self._feed.watchers and self._bus is not None:
+        self._feed.leave(mailbox)
+        if not self._feed and self._bus is not None:
             self._bus.close()
             self._bus = self._latest = None
             if self._reloading is not None:

@@ -107,7 +107,7 @@ async def test_a_reader_that_takes_later_is_woken_once_and_gets_all_that_came_me
 @pytest.mark.parametrize(("room", "taken"), [(0, ["A99"]), (1000, [f"A{seq}" for seq in range(100)])])
 async def test_a_reader_that_does_not_come_gets_so_many_and_then_the_latest_only(room: int, taken: list[str]) -> None:
     feed, mailbox, reader = Feed(), Mailbox(), Reader(room)
-    feed.watchers[mailbox] = None
+    feed.watch(mailbox)
     mailbox.read_by(reader, lambda _: None)
     for seq in range(100):
         feed.bring(event("A", 1, seq))
@@ -123,11 +123,11 @@ async def test_a_feed_brings_only_what_is_newer_than_all_before_of_its_key() -> 
     first, second = Mailbox(), Mailbox()
     for mailbox in (first, second):
         mailbox.read_by(reader)
-    feed.watchers[first] = None
+    feed.watch(first)
     for key, order in [("A", (1, 4)), ("A", (1, 4)), ("A", (0, 9)), ("B", (0, 1)), ("A", (1, 5)), ("A", (2, 0))]:
         feed.bring(event(key, *order))
     assert reader.taken == ["A4", "B1", "A5", "A0"]
-    feed.watchers[second] = None
+    feed.watch(second)
     feed.bring(event("A", 1, 9))
     feed.bring(event("A", 2, 1))
     assert reader.taken[4:] == ["A1", "A1"]
@@ -137,7 +137,7 @@ async def test_a_snapshot_finds_its_place_in_the_stream_whenever_it_comes() -> N
     chance = random.Random(1)
     for _ in range(2000):
         feed, mailbox, reader = Feed(), Mailbox(), Reader(room=99)
-        feed.watchers[mailbox] = None
+        feed.watch(mailbox)
         begun, read, last = sorted(chance.randrange(1, 12) for _ in range(3))
         snapshot = chance.randrange(begun, last + 1)  # as of any time from before it is subscribed until the end
         for seq in range(begun + 1, read + 1):
