@@ -1,9 +1,10 @@
 """Executing an operation, and its result as bytes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from inspect import isawaitable
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from graphql import ExecutionResult, GraphQLError
@@ -14,6 +15,9 @@ from gateway.documents import Operation
 from gateway.masking import masked
 from gateway.meter import Timed
 from resolvers.world import Context
+
+as_json: Final = partial(orjson.dumps, option=orjson.OPT_UTC_Z)
+"""JSON as it leaves: an instant, which a result may hold as it is, ends with Z, as the scalar's own text does."""
 
 
 async def executed(
@@ -42,9 +46,9 @@ def encoded(result: ExecutionResult, timed: Timed | None = None) -> bytes:
     """The result as JSON; NaN, which no answer may hold, would come out as null."""
     start = perf_counter()
     if result.errors:
-        answer = orjson.dumps({"errors": [error.formatted for error in result.errors], "data": result.data})
+        answer = as_json({"errors": [error.formatted for error in result.errors], "data": result.data})
     else:
-        answer = orjson.dumps({"data": result.data})
+        answer = as_json({"data": result.data})
     if timed is not None:
         timed.encode.observe(perf_counter() - start)
     return answer

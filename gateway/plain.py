@@ -6,7 +6,7 @@ NotPlain, and graphql-core goes through it again, to find what is wrong and to s
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -137,7 +137,7 @@ def _object_reader(of: GraphQLObjectType, selected: FieldDetailsList, collect: C
     fields = _fields(of, selected, collect)
     if fields is None:
         return None
-    names: dict[str, Any] = {"NotPlain": NotPlain}
+    names: dict[str, Any] = {"NotPlain": NotPlain, "datetime": datetime, "UTC": UTC}
     lines = [
         "def read(source):",
         "    if source is None or isinstance(source, Exception) or hasattr(source, '__await__'): raise NotPlain",
@@ -172,6 +172,7 @@ _AS_IT_IS: Mapping[str, str] = {
     "Boolean": "{0} is True or {0} is False",
     "Symbol": "{0}.__class__ is str",
     "Timestamp": "{0}.__class__ is int",
+    "DateTime": "{0}.__class__ is datetime and {0}.tzinfo is UTC",
 }
 """By the name of its type, what holds for a value that leaves as it is."""
 

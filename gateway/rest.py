@@ -24,6 +24,7 @@ from errors import (
 from gateway.answer import Answer, status_of
 from gateway.bar_files import FILES, FileFormat, bar_columns
 from gateway.door import Asked, DoorRoute, Nowhere, Parameter, fault_of
+from gateway.execution import as_json
 from gateway.indicator_list import Wanted, indicator_fields, indicator_values, wanted_indicators
 from gateway.negotiation import JSON, best_type
 from gateway.running import Runner
@@ -146,10 +147,10 @@ async def historical(asked: Asked) -> Answer:
         return await _bars_as_file(asked, file)
     result, is_over = await asked.ask(HISTORICAL, variables)
     history = _found(result.data, result.errors)
-    bars = orjson.dumps(history.pop("bars"))
+    bars = as_json(history.pop("bars"))
     window = {name: variables[name] for name in ("from", "to") if variables[name]}
     answer = _succeeded(asked, orjson.Fragment(bars), {**history, "interval": values["interval"], **window})
-    return asked.keep(answer, orjson.dumps(history) + bars) if is_over else answer
+    return asked.keep(answer, as_json(history) + bars) if is_over else answer
 
 
 async def indicators(asked: Asked) -> Answer:
@@ -256,7 +257,7 @@ def _succeeded(asked: Asked, data: Any, metadata: Mapping[str, Any]) -> Answer:
 
 
 def _enveloped(envelope: dict[str, Any], status: int = 200) -> Answer:
-    return Answer(orjson.dumps(envelope), JSON, status)
+    return Answer(as_json(envelope), JSON, status)
 
 
 def _text(at: datetime | None) -> str | None:

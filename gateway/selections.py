@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -22,7 +21,7 @@ from graphql import (
 )
 from graphql.language import Visitor
 
-from gateway.execution import encoded
+from gateway.execution import as_json, encoded
 from gateway.executor import CompiledExecutor
 from gateway.masking import masked
 from live.mailbox import Event
@@ -53,8 +52,10 @@ class Selection:
 
     def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
         if self._read is not None:
-            with suppress(Exception):  # graphql-core meets it again, and says where it is
-                return orjson.dumps({"data": self._read(event.payload)})
+            try:
+                return as_json({"data": self._read(event.payload)})
+            except Exception:  # noqa: BLE001, S110 - graphql-core meets it again, and says where it is
+                pass
         try:
             result = self._executor.build_per_event_executor(event.payload).execute_operation(False)
         except Exception as error:  # noqa: BLE001 - as in a query, whatever it is goes to the log and not further

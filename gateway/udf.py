@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from starlette.routing import BaseRoute, Route
 
 from errors import InvalidInterval, InvalidLimit, InvalidSymbol, InvalidWindow, NoData, RequestError, SmartFinError
 from gateway.answer import Answer, status_of
 from gateway.door import Asked, DoorRoute, Nowhere, Parameter, fault_of
+from gateway.execution import as_json
 from gateway.negotiation import JSON
 from gateway.running import Runner
 from gateway.udf_words import KINDS, RESOLUTIONS, SPELLINGS, hours, step, zone
@@ -291,7 +291,7 @@ def _answered(result: Any, field: str) -> Any:
 
 
 def _told(answer: object, status: int = 200) -> Answer:
-    return Answer(orjson.dumps(answer), JSON, status)
+    return Answer(as_json(answer), JSON, status)
 
 
 def _ticker(text: str) -> str:

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
 from errors import InvalidSymbol
+from gateway.execution import as_json
 from gateway.executor import MAX_READERS, CompiledExecutor, CompiledOperation
 from gateway.plain import FRAGMENT_ROWS
 from market import Symbol
@@ -396,7 +397,7 @@ async def ours(operation: CompiledOperation, source: Any, variables: dict[str, A
 
 def answer(result: ExecutionResult) -> tuple[Any, list[Any]]:
     """What a client gets, in its order; errors of one list may come in any, as what is awaited goes on in any."""
-    data = orjson.loads(orjson.dumps(result.data)) if result.data is not None else None
+    data = orjson.loads(as_json(result.data)) if result.data is not None else None
     errors = [orjson.dumps(error.formatted, default=str) for error in result.errors or []]
     return orjson.dumps(data), sorted(errors)
 

@@ -59,6 +59,8 @@ async def test_quotes_are_those_of_graphql(session: aiohttp.ClientSession, marke
         name: told["quotes"][0][name] for name in ("previousClose", "currency")
     }
     assert body["data"][0]["provenance"]["synthetic"] is True
+    instants = [text for each in body["data"] for text in (each["timestamp"], each["provenance"]["receivedAt"])]
+    assert [text[-1] for text in instants] == ["Z"] * 6
     assert "errors" not in body["metadata"]
 
 
