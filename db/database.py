@@ -15,8 +15,8 @@ from sqlalchemy.pool import QueuePool
 import tracing
 from errors import StoreUnavailable
 
-DEADLINE_S = 1.8
-"""How long a question of a request may take; a job or an import gives its own."""
+DEADLINE_S = 1.5
+"""How long a question of a request may take; a job or an import gives its own. No request shall take 2 s for it."""
 
 _REFUSED = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 """What asyncpg raises where PostgreSQL is there, but takes no connection."""

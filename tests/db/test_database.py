@@ -117,7 +117,7 @@ async def test_a_frozen_postgresql_is_unavailable_within_the_deadline_and_whole_
         # Each way in gets a connection, and then waits for one in vain.
         outcomes = await asyncio.gather(*(outcome(ask(private)) for ask in WAYS_IN * 2))
     thawed = time.monotonic()
-    assert {said for said, _ in outcomes} == {"StoreUnavailable: PostgreSQL did not answer within 1.8 s; try again."}
+    assert {said for said, _ in outcomes} == {"StoreUnavailable: PostgreSQL did not answer within 1.5 s; try again."}
     assert max(took_s for _, took_s in outcomes) < DEADLINE_S + 0.5
     # All of the pool at once, each connection for longer than one question takes.
     await asyncio.gather(*(by_connection(private, "SELECT pg_sleep(0.1)") for _ in WAYS_IN))
