@@ -255,9 +255,21 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         return max(0.0, (datetime.now(UTC) - self.received_at).total_seconds())
 
 
-@lru_cache(10_000)
-def _decimal(previous_close: float) -> Decimal:
-    return Decimal(repr(previous_close))  # which is asked for with each tick of a day
+_SCALE: Final = 1e8
+"""Prices have up to 8 decimals, so that as many times as much is a whole number."""
+
+_MOST: Final = 1e15
+"""Of decimals with so few digits no two are the same float, and whole numbers up to it are exact."""
+
+
+def difference(one: float, other: float) -> float:
+    """One less the other, exact in decimal, as the two are written: 0.3 - 0.1 is 0.2."""
+    scaled, other_scaled = one * _SCALE, other * _SCALE
+    if -_MOST < scaled < _MOST and -_MOST < other_scaled < _MOST:
+        whole, other_whole = round(scaled), round(other_scaled)
+        if whole / _SCALE == one and other_whole / _SCALE == other:
+            return (whole - other_whole) / _SCALE
+    return float(Decimal(repr(one)) - Decimal(repr(other)))  # which takes five times as long
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -289,7 +301,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         """Price - previous_close, exact in decimal: rounded to the decimals that the two prices have."""
         if self.previous_close is None:
             return None
-        return float(Decimal(repr(self.price)) - _decimal(self.previous_close))
+        return difference(self.price, self.previous_close)
 
     @property
     def change_percent(self) -> float | None:

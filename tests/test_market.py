@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,18 @@ def test_changes_are_exact_decimals(
 ) -> None:
     assert quote(price, previous).change == change
     assert quote(price, previous).change_percent == percent
+
+
+PRICES = st.one_of(
+    st.builds(lambda whole, places: whole / 10**places, st.integers(0, 10**15), st.integers(0, 12)),
+    st.floats(0, 1e12),
+    st.floats(1e7, 1e9),  # which have more digits than tell floats apart
+)
+
+
+@given(PRICES, PRICES)
+def test_a_change_is_what_decimals_of_any_size_make_it(price: float, previous: float) -> None:
+    assert quote(price, previous).change == float(Decimal(repr(price)) - Decimal(repr(previous)))
 
 
 def test_a_symbol_tells_its_venue() -> None:
