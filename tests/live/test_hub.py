@@ -17,7 +17,7 @@ from db.live_bars import LiveBars
 from db.quotes import QuoteCache, QuoteEvent
 from db.redis import Keys, connect
 from live import hub as hub_module
-from live.hub import Hub
+from live.hub import AT_ONCE, Hub
 from live.mailbox import Event, Mailbox
 from live.tending import tended
 from market import Provenance, Quote, ServedFrom
@@ -108,7 +108,7 @@ async def test_demand_is_there_at_once_and_runs_out_when_the_last_leaves(
     redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "BEAT_S", 0.05)
-    monkeypatch.setattr(hub_module, "DEMAND_S", 0.5)
+    monkeypatch.setattr(hub_module, "DEMAND_S", 1.0)
 
     async def demanded() -> list[bytes]:
         return cast(list[bytes], sorted(await redis.zrangebyscore(keys.demand, time.time(), "inf")))
@@ -120,9 +120,25 @@ async def test_demand_is_there_at_once_and_runs_out_when_the_last_leaves(
         async with watching(hub, "A", "B"):
             async with watching(hub, "B", "C"):
                 assert await demanded() == [b"A", b"B", b"C"]
-            await asyncio.sleep(0.6)  # longer than a demand lasts
+            await asyncio.sleep(1.1)  # longer than a demand lasts
             assert await demanded() == [b"A", b"B"]
         await until(nothing, within_s=8)
+
+
+async def test_a_demand_is_said_again_now_and_then_and_not_with_each_beat(
+    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "BEAT_S", 0.01)
+    monkeypatch.setattr(hub_module, "DEMAND_S", 4000.0)
+    symbols = [f"S{number}" for number in range(AT_ONCE + 1)]
+
+    async with running(redis, keys) as hub, watching(hub, *symbols):
+        said = []
+        for _ in range(2):
+            await asyncio.sleep(0.3)  # many beats, of which the first may say it
+            said.append(await redis.zrange(keys.demand, 0, -1, withscores=True))
+        assert len(said[0]) == len(symbols)
+        assert said[0] == said[1]
 
 
 async def test_a_watcher_misses_nothing_and_gets_nothing_twice(hub: Hub, cache: QuoteCache) -> None:
