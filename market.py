@@ -238,6 +238,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     `delay_seconds` is the known delay of the feed: 0 for real time, None where the source does not say.
     `quality` is 0-100; `flags` says what took points away.
+
+    A struct, as `Quote` is: it is read from JSON in half the time of a dataclass, and garbage collection passes it by.
     """
 
     source: str

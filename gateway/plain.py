@@ -1,8 +1,9 @@
 """Readers of plain values: one function for all that a selection takes from an object, a list or a frame.
 
 A type is plain where the fields selected of it are attributes of its objects, without a resolver, all the way
-down. What a reader returns is what graphql-core would; wherever a value is not one that its type takes, it raises
-NotPlain, and graphql-core goes through it again, to find what is wrong and to say where.
+down. What a reader returns is what graphql-core would, but for instants in UTC, whose text `gateway.execution.as_json`
+writes. Wherever a value is not one that its type takes, it raises NotPlain, and graphql-core goes through it again, to
+find what is wrong and to say where.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
