@@ -4,7 +4,8 @@
 
 The delays are measured twice: as the machine is, whose cores go to sleep whenever nothing is to do, which a virtual one
 takes milliseconds to come back from; and while a process of the lowest class, which gives way to any other at once,
-keeps each core awake, as the work of others does where there is some. The rest is measured so, too.
+keeps each core awake, as the work of others does where there is some. The rest is measured so, too. How often the
+machine takes a core away from a process that does nothing but look at the clock is told beside them.
 
 The server is a process of its own. The publisher shares one with the clients that parse what they get, and so one
 clock; where delays are measured all others are in a third, which only counts. Neither collects garbage meanwhile: that
@@ -108,6 +109,18 @@ def awake() -> Iterator[None]:
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.terminate)
         yield
+
+
+def gaps_ms(seconds: float = 5.0) -> list[float]:
+    """How long this process stood still each time that it did for more than a millisecond."""
+    begun = last = time.perf_counter()
+    gaps = []
+    while last < begun + seconds:
+        now = time.perf_counter()
+        if now - last > 0.001:
+            gaps.append((now - last) * 1000)
+        last = now
+    return gaps
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -318,9 +331,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     gc.collect()
     gc.disable()
+    gaps = gaps_ms()
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as servers:
         tables = uvloop.run(measure(servers.redis_url, asked.clients, asked.seconds, asked.stalled_seconds))
     print(machine())
+    print(
+        f"a process that looks at the clock for 5 s stood still {len(gaps)} times, {max(gaps, default=0):.1f} ms at most"
+    )
     for text in tables:
         print(text)
 
