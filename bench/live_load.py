@@ -335,9 +335,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as servers:
         tables = uvloop.run(measure(servers.redis_url, asked.clients, asked.seconds, asked.stalled_seconds))
     print(machine())
-    print(
-        f"a process that looks at the clock for 5 s stood still {len(gaps)} times, {max(gaps, default=0):.1f} ms at most"
-    )
+    longest = max(gaps, default=0)
+    print(f"a process that looks at the clock for 5 s stood still {len(gaps)} times, for {longest:.1f} ms at most")
     for text in tables:
         print(text)
 
