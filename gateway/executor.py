@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from graphql import (
@@ -27,6 +27,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from gateway.asking import Asking, compile_asking
 from gateway.plain import Reader, compile_reader
+from gateway.reach import Reach, reach_of
 from gateway.variables import Variables
 
 MAX_READERS = 100
@@ -107,19 +108,25 @@ class CompiledOperation:
             default_field_resolver,
             is_awaitable=optimized_is_awaitable,
             hide_suggestions=hide_suggestions,
-            readers=self.readers,
+            compiled=self,
         )
+
+    @cached_property
+    def reach(self) -> Reach:
+        """What its events' execution depends on."""
+        return reach_of(self.node, self._definitions)
 
 
 class CompiledExecutor(Executor[Any]):
     """Completes what is plain in one go; all else, and all that goes wrong, is graphql-core's.
 
-    `readers` are those of the document that is executed. Made by `CompiledOperation.executor`.
+    Made by `CompiledOperation.executor`.
     """
 
-    def __init__(self, *args: Any, readers: Readers, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, compiled: CompiledOperation, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._readers = readers
+        self.compiled = compiled
+        self._readers = compiled.readers
         self._switched = self._readers.switched(self.variable_values.coerced)
 
     def event_reader(self) -> Reader | None:

@@ -6,20 +6,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import orjson
-from graphql import (
-    ExecutionResult,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    Node,
-    OperationDefinitionNode,
-    SelectionNode,
-    VariableNode,
-    print_ast,
-    visit,
-)
-from graphql.language import Visitor
+from graphql import ExecutionResult, GraphQLError
 
 from gateway.execution import as_json, encoded
 from gateway.executor import CompiledExecutor
@@ -88,10 +75,10 @@ class Selections:
     def of(self, executor: CompiledExecutor) -> Selection:
         """The selection of an operation, for all callers of one tier; its root field's arguments do not matter."""
         context: Context = executor.context_value
-        operation, reached = _reaching(executor.operation, executor.fragment_definitions)
-        variables = {name: executor.variable_values.coerced.get(name) for name in sorted(reached.variables)}
-        scope = context.viewer.tier if OWN.isdisjoint(reached.fields) else str(context.viewer.user_id)
-        key = (scope, operation, orjson.dumps(variables, default=repr))
+        reach = executor.compiled.reach
+        variables = {name: executor.variable_values.coerced.get(name) for name in reach.variables}
+        scope = context.viewer.tier if OWN.isdisjoint(reach.fields) else str(context.viewer.user_id)
+        key = (scope, reach.text, orjson.dumps(variables, default=repr))
         selection = self._known.get(key)
         if selection is None:
             selection = self._known[key] = Selection(executor, context.request_id)
@@ -102,48 +89,3 @@ def failed(error: Exception) -> ExecutionResult:
     """A result of nothing but the error."""
     located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
     return ExecutionResult(None, [located])
-
-
-def _reaching(
-    operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]
-) -> "tuple[str, _Reached]":
-    """What an event's execution depends on: the text, without the root field's arguments, and what is named in it."""
-    reached = _Reached()
-    nodes: list[Node] = [*(operation.directives or ()), *map(_without_arguments, operation.selection_set.selections)]
-    for node in nodes:
-        visit(node, reached)
-    spread: dict[str, FragmentDefinitionNode] = {}
-    while reached.fragments:
-        name = reached.fragments.pop()
-        if name not in spread:
-            spread[name] = fragments[name]
-            visit(fragments[name], reached)
-    text = "\n".join(map(print_ast, [*nodes, *(spread[name] for name in sorted(spread))]))
-    return text, reached
-
-
-def _without_arguments(node: SelectionNode) -> SelectionNode:
-    if not isinstance(node, FieldNode):
-        return node
-    return FieldNode(
-        alias=node.alias, name=node.name, directives=node.directives, selection_set=node.selection_set, arguments=()
-    )
-
-
-class _Reached(Visitor):
-    """Names of the variables, the fields and the fragments in what is visited."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.variables: set[str] = set()
-        self.fields: set[str] = set()
-        self.fragments: list[str] = []
-
-    def enter_variable(self, node: VariableNode, *_: Any) -> None:
-        self.variables.add(node.name.value)
-
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
-        self.fields.add(node.name.value)
-
-    def enter_fragment_spread(self, node: FragmentSpreadNode, *_: Any) -> None:
-        self.fragments.append(node.name.value)
