@@ -32,6 +32,7 @@ from db.tokens import AccessTokens
 from db.users import UserStore
 from gateway.auth import Authenticator
 from gateway.documents import Documents
+from gateway.http_protocol import HttpProtocol
 from gateway.running import Runner
 from gateway.transport_ws import TransportWS
 from gateway.wire import WebSocketProtocol
@@ -152,6 +153,7 @@ def main() -> None:
         config = uvicorn.Config(
             application(kind, connect(redis_url)),
             loop="uvloop",
+            http=HttpProtocol if kind == "ours" else "httptools",
             ws=WebSocketProtocol if kind == "ours" else "websockets-sansio",
             ws_per_message_deflate=False,
             ws_ping_interval=None if kind == "raw" else 20,

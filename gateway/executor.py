@@ -14,6 +14,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
+    GraphQLResolveInfoHelpers,
     GraphQLSchema,
     OperationDefinitionNode,
     default_field_resolver,
@@ -128,6 +129,14 @@ class CompiledExecutor(Executor[Any]):
         self.compiled = compiled
         self._readers = compiled.readers
         self._switched = self._readers.switched(self.variable_values.coerced)
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
+        """Made when asked for: kept, they would lead back here, and leave each executor to garbage collection."""
+        return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+
+    @async_helpers.setter
+    def async_helpers(self, _: GraphQLResolveInfoHelpers) -> None: ...
 
     def event_reader(self) -> Reader | None:
         """The reader of the `data` of a subscription's event, where it is plain; None where it is not."""

@@ -56,6 +56,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Give the connection to the protocol of WebSockets, and let go of the parser, which leads back here."""
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not read."""
         self._refuse()

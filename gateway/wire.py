@@ -154,6 +154,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[_EXTENSION] = self
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport as the connection ends, however it does."""
+        super().connection_lost(exc)
+        # It leads back to all the rest, which else would be there until garbage is collected.
+        self.conn.parser.close()
+        self.conn.parser_exc = None
+
     def pause_writing(self) -> None:
         """Called by the transport when its buffer is full."""
         super().pause_writing()

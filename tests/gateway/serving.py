@@ -70,6 +70,7 @@ async def serving(
     runner: Runner | None = None,
     ws: Any = WebSocketProtocol,
     authenticator: Authenticator | None = None,
+    http: Any = "auto",
     **settings: Any,
 ) -> AsyncIterator[str]:
     """Where `/graphql` is, on a socket of 127.0.0.1."""
@@ -96,7 +97,7 @@ async def serving(
         Mount("/udf", routes=udf(runner)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    config = uvicorn.Config(app, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, http=http, ws=ws, ws_max_size=65536, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvloop does for all; asyncio for no such

@@ -37,12 +37,18 @@ class Endpoint:
 
 @asynccontextmanager
 async def answering(
-    world: Any, ws: Any = WebSocketProtocol, authenticator: Authenticator | None = None, **settings: Any
+    world: Any,
+    ws: Any = WebSocketProtocol,
+    authenticator: Authenticator | None = None,
+    http: Any = "auto",
+    **settings: Any,
 ) -> AsyncIterator[Endpoint]:
     """The GraphQL endpoint of a world."""
     schema = build_schema()
     runner = Runner(Settings(**settings))
-    async with serving(world, schema=schema, runner=runner, ws=ws, authenticator=authenticator, **settings) as url:
+    async with serving(
+        world, schema=schema, runner=runner, ws=ws, http=http, authenticator=authenticator, **settings
+    ) as url:
         yield Endpoint(url, runner)
 
 
