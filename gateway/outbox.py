@@ -177,6 +177,10 @@ class Outbox:
         if self.is_writable and not self.is_added:
             self._flusher.add(self)
 
+    def forget(self, waiting: Waiting) -> None:
+        """Drain it no more: what a client ends while it does not read would else stay until it does."""
+        self._waiting.pop(waiting, None)
+
     def send(self, message: bytes) -> None:
         """Send the message after those before it; nothing follows a close."""
         self.send_all((b"", (message,), b""))

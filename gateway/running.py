@@ -197,7 +197,9 @@ class Run:
         if self._mailbox is not None:
             self._runner.traffic.closed_mailbox(self._mailbox)
             self._mailbox.close()
+            self._sink.outbox.forget(self._mailbox)
             self._mailbox = None
+        self._sink.outbox.forget(self)
 
     def _made(self, event: Event) -> "bytes | asyncio.Task[bytes]":
         assert self._selection is not None

@@ -1,6 +1,7 @@
 """What many clients share, and what one slow client does to itself and to nobody else."""
 
 import asyncio
+import gc
 import os
 import random
 import socket as sockets
@@ -15,6 +16,8 @@ import pytest
 from redis.asyncio import Redis
 
 from db.redis import Keys
+from gateway.outbox import FLUSH_S
+from gateway.running import Run
 from gateway.selections import Selection
 from gateway.wire import WebSocketProtocol
 from live.mailbox import Event
@@ -206,6 +209,35 @@ async def test_a_slow_client_gets_the_latest_of_each_and_slows_nobody(ticker: Ti
         await until(lambda: endpoint.runner.traffic.conflated)
         assert endpoint.runner.traffic.conflated == 3 * 600 - got
         assert endpoint.runner.traffic.closed == {}
+
+
+async def test_what_a_client_who_does_not_read_has_completed_is_gone(ticker: Ticker) -> None:
+    def running() -> int:
+        return sum(isinstance(one, Run) for one in gc.get_objects())
+
+    async with (
+        answering(ticker.world) as endpoint,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
+        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
+    ):
+        client = Client(wire)
+        await wire.send_json({"type": "connection_init"})
+        await client.next()
+        traffic = endpoint.runner.traffic
+        await client.subscribe(LONG, "stays", s=["A", "B", "C"])
+        await until(lambda: traffic.subscriptions == 1)
+        while traffic.conflated < 10:
+            await ticker.tick("A", "B", "C")
+            await asyncio.sleep(2 * FLUSH_S)  # what can be written is
+        gc.collect()
+        before = running()
+        for number in range(5):
+            await client.subscribe(LONG, f"{number}", s=["A"])
+            await until(lambda: traffic.subscriptions == 2)
+            await ticker.tick("A")
+            await wire.send_json({"id": f"{number}", "type": "complete"})
+            await until(lambda: traffic.subscriptions == 1)
+        await until(lambda: running() == before)
 
 
 async def test_a_client_that_lets_answers_pile_up_is_closed_and_may_come_back(ticker: Ticker) -> None:
