@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import event, text
@@ -34,16 +35,19 @@ class Database:
         self.url = url
         self.schema = schema
         self.pool_size = pool_size
+        self._opened: WeakSet[asyncpg.Connection] = WeakSet()
         self._engine = self._create_engine(pool_size)
 
     def _create_engine(self, pool_size: int) -> AsyncEngine:
         async def connect() -> Any:
             # asyncpg reads the whole of libpq's URL syntax; SQLAlchemy's own URL would lose some of it.
-            return await asyncpg.connect(
+            opened = await asyncpg.connect(
                 self.url,
                 timeout=DEADLINE_S,
                 server_settings={"search_path": self.schema, "timezone": "UTC", "application_name": "smartfin"},
             )
+            self._opened.add(opened)
+            return opened
 
         engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -115,10 +119,12 @@ class Database:
             await session.execute(text("SELECT 1"))
 
     async def aclose(self) -> None:
-        """Close every connection, with a goodbye if PostgreSQL listens."""
+        """Close every connection, with a goodbye if PostgreSQL listens and nobody uses it any more."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE_S):
                 await self._engine.dispose()
+        for connection in self._opened:
+            connection.terminate()  # does nothing where it is closed
 
 
 def _ping(connection: Any, *_: object) -> None:

@@ -1,6 +1,7 @@
 """What a caller sees of PostgreSQL when it is away, frozen, slow or asked for nonsense."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -214,11 +215,23 @@ async def test_a_connection_whose_user_failed_is_handed_to_nobody_else(plain: Da
         assert [await connection.fetchval("SHOW work_mem") for connection in (one, other)] == ["4MB", "4MB"]
 
 
+def opened() -> int:
+    """Connections of this process that are open."""
+    return sum(isinstance(one, asyncpg.Connection) and not one.is_closed() for one in gc.get_objects())
+
+
+async def test_a_connection_that_is_still_lent_is_closed_as_everybody_leaves(private: Database) -> None:
+    async with private.connection() as connection:
+        await private.aclose()
+        assert connection.is_closed()
+
+
 async def test_a_frozen_postgresql_does_not_keep_anybody_from_leaving(private: Database, own: tuple[str, Path]) -> None:
     with frozen(own[1]):
         start = time.monotonic()
         await private.aclose()
         assert time.monotonic() - start < DEADLINE_S + 0.5
+        assert opened() == 0
 
 
 async def own_failure(_: object = None) -> None:
