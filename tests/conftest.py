@@ -1,5 +1,6 @@
 """Fixtures that all tests share: real servers, and real SmartFin processes in front of them."""
 
+import gc
 import os
 import re
 import secrets
@@ -80,6 +81,19 @@ def pytest_configure() -> None:
     free, may_run = psutil.disk_usage(str(MEMORY)).free, not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
     if may_run and min(free, psutil.virtual_memory().available) >= ROOM_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the ten thousand tests, and what they import, out of garbage collection; and collect no old garbage yet."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 1_000_000)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Collect old garbage between tests: it stops a process for so long that one would take Redis for gone."""
+    if gc.get_count()[2] > 100:
+        gc.collect()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

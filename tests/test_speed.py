@@ -49,7 +49,6 @@ def settled() -> Iterator[None]:
     _run_on({min(cores)})
     yield
     _run_on(cores)
-    gc.unfreeze()
 
 
 def _run_on(cores: set[int]) -> None:
