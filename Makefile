@@ -36,7 +36,7 @@ audits: .venv/.installed-dev ## pass the audits of npm graphql-http, clients of 
 	$(BIN)/python -m pytest -m tools tests/monitoring
 
 pages: .venv/.installed web ## prove that web/dist is what the source gives, and use the pages in Chromium (needs Node)
-	@test -z "$$(git status --porcelain web/dist | tee /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
+	@test -z "$$(git status --porcelain web/dist | tee -a /dev/stderr)" || { echo "web/dist is not what its source gives: commit what make web makes"; exit 1; }
 	npm --prefix tests/web $(NPM_CI)
 	npm --prefix tests/web test
 
