@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from saq import Job, Queue, Status
 from saq.queue.redis import RedisQueue
+from saq.utils import now
 
 from db.redis import Keys
 from errors import StoreUnavailable, TooManyJobs
@@ -31,6 +32,14 @@ RETRY_S: Final = 1.0
 MAX_RETRY_S: Final = 300.0
 KEPT_S: Final = 7 * 86_400
 """How long it can be asked what became of a job."""
+LET_GO_S: Final = 3.0
+"""How long a worker that lives has to let go of a job that is called off; it looks every second."""
+_LOST: Final = "its worker was lost"
+_IF_UNCHANGED: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    redis.call('SET', KEYS[1], ARGV[2])
+end
+"""
 _RETRY_REDIS_S: Final = 0.5
 _AWAY: Final = (RedisError, OSError, TimeoutError)
 
@@ -100,8 +109,8 @@ _ORDER: Final = (JobState.RUNNING, JobState.QUEUED, SCHEDULED, JobState.FAILED, 
 class JobQueue(RedisQueue):
     """SAQ's queue, under the keys of the mode; it outlives Redis being away.
 
-    A worker may die, and a sweep may take a job that runs for a stuck one: every job runs at least once, so each must
-    do no harm when it runs again.
+    Every job runs at least once: a worker may die, and a sweep may take a job that runs for one that is lost. So each
+    must do no harm when it runs again.
     """
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
@@ -132,6 +141,48 @@ class JobQueue(RedisQueue):
             logger.warning("jobs wait for Redis: %s", error)
             await asyncio.sleep(_RETRY_REDIS_S)
             return None
+
+    # SAQ's takes a job that a worker is just taking for a lost one; and it first takes a lost one from every list, so
+    # that nobody knows of it any more where the sweeping worker dies, or Redis is away for a moment.
+    async def sweep(self, lock: float = 60, abort: float = LET_GO_S) -> list[str]:
+        """Call off jobs that were taken and are silent, and hand on those that nobody has let go of since; their keys.
+
+        Only one of the workers sweeps every `lock` seconds. `abort` is how many seconds are left to let go of a job.
+        """
+        if not await self.redis.set(self._sweep, 1, px=round(lock * 1000), nx=True):
+            return []
+        handed_on = []
+        ids: list[Any] = await self.redis.lrange(self._active, 0, -1)
+        for job_id in ids:
+            stored = await self.redis.get(job_id)
+            job = self.deserialize(stored)
+            if stored is None or job is None:
+                await self.redis.lrem(self._active, 0, job_id)
+                await self.redis.zrem(self._incomplete, job_id)
+            elif job.status is not Status.ABORTING:
+                if job.status is not Status.ACTIVE or job.stuck:
+                    job.status, job.error, job.touched = Status.ABORTING, _LOST, now()
+                    # Whoever takes it at this moment marks it as active after that, and it is his.
+                    await self.redis.eval(_IF_UNCHANGED, 1, job_id, stored, self.serialize(job))
+            elif now() - job.touched >= abort * 1000:
+                await self._hand_on(job)
+                handed_on.append(job.key)
+        return handed_on
+
+    async def finish(self, job: Job, status: Status, **how: Any) -> None:
+        """Have the job ended; one that was called off is handed on instead, now that its worker lets go of it."""
+        if status is not Status.ABORTED:
+            await super().finish(job, status, **how)
+            return
+        stored = await self.job(job.key)
+        if stored is not None and stored.status is Status.ABORTING:
+            await self._hand_on(job)
+
+    async def _hand_on(self, job: Job) -> None:
+        if job.retryable:
+            await self.retry(job, _LOST)
+        else:
+            await super().finish(job, Status.FAILED, error=_LOST)
 
     async def ask_backfill(self, symbols: Sequence[str], interval: Interval, window: Window) -> BackfillJob:
         """Put a backfill into the queue; the one that is there already, if it is for the same.

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from saq import Job, Status
 
 import db.jobs
+import jobs.worker
 from db.bars import BarStore
 from db.database import Database
 from db.deliveries import DeliveryStore
@@ -59,7 +60,7 @@ def retention(partitions: Partitions) -> Retention:
 
 
 @pytest.fixture
-async def working(world: World, database: Database) -> AsyncIterator[None]:
+async def working(world: World, database: Database) -> AsyncIterator[Worker]:
     partitions = Partitions(database)
     worker = Worker(
         world.jobs,
@@ -72,7 +73,7 @@ async def working(world: World, database: Database) -> AsyncIterator[None]:
         always_open=False,
     )
     running = asyncio.create_task(worker.run())
-    yield
+    yield worker
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -87,7 +88,7 @@ async def ended(queue: JobQueue, key: str, within_s: float = 20) -> BackfillJob:
     return job
 
 
-async def test_a_job_is_done_and_can_be_asked_about(world: World, working: None) -> None:
+async def test_a_job_is_done_and_can_be_asked_about(world: World, working: Worker) -> None:
     asked = await world.jobs.ask_backfill(["AAPL", "NOSUCH"], D1, JANUARY)
     job = await ended(world.jobs, asked.id)
     assert (job.state, job.done, job.total, job.bars, job.changed) == (JobState.COMPLETE, 2, 2, 31, 31)
@@ -95,6 +96,21 @@ async def test_a_job_is_done_and_can_be_asked_about(world: World, working: None)
     again = await world.jobs.ask_backfill(["AAPL"], D1, JANUARY)
     job = await ended(world.jobs, again.id)
     assert (job.state, job.total, job.bars, job.changed) == (JobState.COMPLETE, 0, 0, 0)
+
+
+async def test_a_worker_lets_go_of_what_it_is_silent_about(
+    world: World, working: Worker, source: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.jobs, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(jobs.worker, "BEAT_S", 60)
+    source.holds.clear()
+    asked = await world.jobs.ask_backfill(["AAPL"], D1, JANUARY)
+    await until(lambda: source.asked)
+    await until(lambda: working.ended["backfill", "queued"])
+    source.holds.set()
+    assert (await ended(world.jobs, asked.id)).state is JobState.COMPLETE
+    [told] = [job for job in await world.jobs.all() if job.id == asked.id]
+    assert (told.attempts, told.error) == (2, None)
 
 
 async def test_the_same_job_waits_once_and_others_beside_it(world: World) -> None:
