@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +17,11 @@ from db.jobs import MAX_WAITING, JobQueue
 from db.quotes import QuoteCache
 from db.redis import Keys
 from errors import SourceFault
+from live import hours
 from live.alarms import Alarms
 from live.hours import Hours
 from market import Provenance, Quote, ServedFrom
+from sources import calendar
 from sources.health import OPENS_AFTER
 from sources.router import Router
 from sources.source import Capability
@@ -29,14 +31,14 @@ from tests.sources.scripted import Scripted, router
 
 @asynccontextmanager
 async def looking(
-    database: Database, redis: Redis, keys: Keys, routing: Router | None = None, *, is_open: bool = True
+    database: Database, redis: Redis, keys: Keys, routing: Router | None = None, *, always_open: bool = True
 ) -> AsyncIterator[Alarms]:
     queue = JobQueue(redis, keys)
     await queue.connect()
     store = AlarmStore(database, TOLD_BY)
     health = (routing or router()).health
-    cache, hours = QuoteCache(redis, keys, 3600), Hours(always_open=is_open)
-    yield Alarms(store, AlertBus(redis, keys), health, queue, redis, keys, cache, hours)
+    cache = QuoteCache(redis, keys, 3600)
+    yield Alarms(store, AlertBus(redis, keys), health, queue, redis, keys, cache, Hours(always_open=always_open))
 
 
 async def events(database: Database, user_id: UUID) -> list[AlertEvent]:
@@ -84,29 +86,50 @@ async def watched(redis: Redis, keys: Keys, symbol: str, silent_s: float) -> Non
     await redis.zadd(keys.demand, {f"{symbol}/M1" if silent_s else symbol: datetime.now(UTC).timestamp() + 600})
 
 
+MONDAY, SUNDAY = datetime(2026, 1, 5, 15, tzinfo=UTC), datetime(2026, 1, 4, 15, tzinfo=UTC)
+
+
+def clock(now: datetime) -> type[datetime]:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return now
+
+    return Stopped
+
+
 @pytest.mark.parametrize(
-    ("silent", "is_open", "expected"),
+    ("silent", "now", "expected"),
     [
-        ({"AAPL": 400, "MSFT": 500}, True, 1),
-        ({"AAPL": 400, "MSFT": 10}, True, 0),
-        ({"AAPL": 400, "MSFT": 500}, False, 0),
-        ({"AAPL": 400, "BTC-USD": 10}, True, 1),
-        ({"AAPL": 400, "BTC-USD": 400}, True, 2),
-        ({}, True, 0),
+        ({"AAPL": 400, "MSFT": 500}, MONDAY, 1),
+        ({"AAPL": 400, "MSFT": 10}, MONDAY, 0),
+        ({"AAPL": 400, "MSFT": 500}, SUNDAY, 0),
+        ({"AAPL": 400, "BTC-USD": 10}, MONDAY, 1),
+        ({"AAPL": 400, "BTC-USD": 400}, MONDAY, 2),
+        ({"AAPL": 400, "BTC-USD": 400}, SUNDAY, 1),
+        ({}, MONDAY, 0),
     ],
-    ids=["silent", "one-moves", "closed", "one-market", "two-markets", "nobody-watches"],
+    ids=["silent", "one-moves", "closed", "one-market", "two-markets", "one-closed", "nobody-watches"],
 )
 async def test_an_open_market_without_a_tick_is_told(
-    database: Database, redis: Redis, keys: Keys, silent: dict[str, float], is_open: bool, expected: int
+    database: Database,
+    redis: Redis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    silent: dict[str, float],
+    now: datetime,
+    expected: int,
 ) -> None:
+    await calendar.load({"XNYS", "CRYPTO"})
+    monkeypatch.setattr(hours, "datetime", clock(now))
     admin = await new_user(database, "ADMIN")
     for symbol, silent_s in silent.items():
         await watched(redis, keys, symbol, silent_s)
-    async with looking(database, redis, keys, is_open=is_open) as alarms:
+    async with looking(database, redis, keys, always_open=False) as alarms:
         await alarms.look()
     told = await events(database, admin)
     assert len(told) == expected
-    if silent == {"AAPL": 400, "MSFT": 500} and is_open:
+    if silent == {"AAPL": 400, "MSFT": 500} and expected:
         message = "XNYS is open, but of the 2 symbols that are watched there none has had a tick for 0:06:40."
         assert told[0].message.startswith(message[:-4])
 
