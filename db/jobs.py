@@ -154,9 +154,9 @@ class JobQueue(RedisQueue):
         handed_on = []
         ids: list[Any] = await self.redis.lrange(self._active, 0, -1)
         for job_id in ids:
-            stored = await self.redis.get(job_id)
+            stored: Any = await self.redis.get(job_id)
             job = self.deserialize(stored)
-            if stored is None or job is None:
+            if job is None:
                 await self.redis.lrem(self._active, 0, job_id)
                 await self.redis.zrem(self._incomplete, job_id)
             elif job.status is not Status.ABORTING:
