@@ -6,8 +6,9 @@ import os
 import random
 import socket as sockets
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.outbox import FLUSH_S
 from gateway.running import Run
 from gateway.selections import Selection
 from gateway.wire import WebSocketProtocol
-from live.mailbox import Event
+from live.mailbox import Event, Mailbox
 from tests.gateway.sockets import Client, Ticker, answering, greeted, ticking
 from tests.waiting import until
 
@@ -172,10 +173,23 @@ LONG = (
 )  # 10 kB a message
 
 
-def small(address: Any) -> sockets.socket:
-    made = sockets.socket(*address[:3])
-    made.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    return made
+@asynccontextmanager
+async def slow(url: str) -> AsyncIterator[Client]:
+    """A greeted client that leaves what it does not read to the server: its own buffers hold next to nothing."""
+
+    def small(address: Any) -> sockets.socket:
+        made = sockets.socket(*address[:3])
+        made.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        return made
+
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
+        session.ws_connect(url, protocols=["graphql-transport-ws"], max_msg_size=0) as ws,
+    ):
+        client = Client(ws)
+        await ws.send_json({"type": "connection_init"})
+        await client.next()
+        yield client
 
 
 @pytest.mark.parametrize("ws", [WebSocketProtocol, "websockets-sansio"], ids=["wire", "asgi"])
@@ -183,15 +197,11 @@ async def test_a_slow_client_gets_the_latest_of_each_and_slows_nobody(ticker: Ti
     async with (
         answering(ticker.world, ws) as endpoint,
         greeted(endpoint.url) as quick,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
-        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
+        slow(endpoint.url) as client,
     ):
-        slow = Client(wire)
-        await wire.send_json({"type": "connection_init"})
-        await slow.next()
-        await slow.subscribe(LONG, s=["A", "B", "C"])
+        await client.subscribe(LONG, s=["A", "B", "C"])
         await quick.subscribe(VARIABLE, s=["A", "B", "C"])
-        await slow.payloads(3)
+        await client.payloads(3)
         await quick.payloads(3)
         for _ in range(600):  # 18 MB for the slow one, who reads nothing
             await ticker.tick("A", "B", "C")
@@ -199,45 +209,37 @@ async def test_a_slow_client_gets_the_latest_of_each_and_slows_nobody(ticker: Ti
         last: dict[str, float] = {}
         got = 0
         while set(last.values()) != {float(ticker.seq)} or len(last) < 3:
-            [payload] = await slow.payloads(1)
+            [payload] = await client.payloads(1)
             symbol, price = payload["quotes"]["symbol"], payload["quotes"]["price"]
             assert price > last.get(symbol, 0.0)
             last[symbol] = price
             got += 1
         assert got < 1500
-        await wire.close()
+        await client.ws.close()
         await until(lambda: endpoint.runner.traffic.conflated)
         assert endpoint.runner.traffic.conflated == 3 * 600 - got
         assert endpoint.runner.traffic.closed == {}
 
 
 async def test_what_a_client_who_does_not_read_has_completed_is_gone(ticker: Ticker) -> None:
-    def running() -> int:
-        return sum(isinstance(one, Run) for one in gc.get_objects())
+    def left() -> Counter[type]:
+        return Counter(type(one) for one in gc.get_objects() if isinstance(one, Run | Mailbox))
 
-    async with (
-        answering(ticker.world) as endpoint,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
-        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
-    ):
-        client = Client(wire)
-        await wire.send_json({"type": "connection_init"})
-        await client.next()
-        traffic = endpoint.runner.traffic
-        await client.subscribe(LONG, "stays", s=["A", "B", "C"])
-        await until(lambda: traffic.subscriptions == 1)
-        while traffic.conflated < 10:
-            await ticker.tick("A", "B", "C")
-            await asyncio.sleep(2 * FLUSH_S)  # what can be written is
+    async with answering(ticker.world) as endpoint, slow(endpoint.url) as client:
         gc.collect()
-        before = running()
-        for number in range(5):
+        before = left()
+        traffic = endpoint.runner.traffic
+        for number in range(10):  # more than there is room for at a time, so some wait to be served at all
             await client.subscribe(LONG, f"{number}", s=["A"])
-            await until(lambda: traffic.subscriptions == 2)
+        await until(lambda: traffic.subscriptions == 10)
+        while traffic.conflated < 10:
             await ticker.tick("A")
-            await wire.send_json({"id": f"{number}", "type": "complete"})
-            await until(lambda: traffic.subscriptions == 1)
-        await until(lambda: running() == before)
+            await asyncio.sleep(2 * FLUSH_S)  # what can be written is
+        assert left() == before + Counter({Run: 10, Mailbox: 10})
+        for number in range(10):
+            await client.ws.send_json({"id": f"{number}", "type": "complete"})
+        await until(lambda: traffic.subscriptions == 0)
+        await until(lambda: left() == before)
 
 
 async def test_a_client_that_lets_answers_pile_up_is_closed_and_may_come_back(ticker: Ticker) -> None:
@@ -249,12 +251,8 @@ async def test_a_client_that_lets_answers_pile_up_is_closed_and_may_come_back(ti
             SMARTFIN_WEBSOCKET_MESSAGES_PER_SECOND=10_000,
             SMARTFIN_GUEST_SUBSCRIPTIONS=1000,
         ) as endpoint,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=small), read_bufsize=4096) as session,
-        session.ws_connect(endpoint.url, protocols=["graphql-transport-ws"], max_msg_size=0) as wire,
+        slow(endpoint.url) as client,
     ):
-        client = Client(wire)
-        await wire.send_json({"type": "connection_init"})
-        await client.next()
         traffic = endpoint.runner.traffic
         for number in count():
             if traffic.closed:
